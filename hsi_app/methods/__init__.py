@@ -1,0 +1,1 @@
+"""Restoration methods: a registry and one folder a method."""

@@ -1,0 +1,1 @@
+"""Low-rank restoration: the baseline every other method must beat."""

@@ -1,0 +1,134 @@
+"""A running job: progress with the time left, cancelling, notes for the report, and its random numbers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hsi_app.errors import Cancelled
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a listener is told at each step.
+
+    fraction in [0, 1]; seconds since the start; estimated seconds left (None while too early to say);
+    preview: (B, h, w) or (h, w) array worth showing, or None.
+    """
+
+    fraction: float
+    message: str
+    elapsed_s: float
+    remaining_s: float | None
+    preview: np.ndarray | None = None
+
+
+class _State:
+    """What all parts of one job share."""
+
+    def __init__(self, seed: int, on_progress: Callable[[Progress], None] | None) -> None:
+        self.seed = seed
+        self.on_progress = on_progress
+        self.stop = threading.Event()
+        self.started = time.monotonic()
+        self.fraction = 0.0
+        self.notes: list[str] = []
+        self.generators: dict[str, torch.Generator] = {}
+        self.lock = threading.RLock()
+
+
+class Job:
+    """The one contract between long work and whoever watches it (viewer, command line, tests).
+
+    Parameters
+    ----------
+    seed : int, start of the job's random numbers; same seed, same result
+    on_progress : called with a Progress at each step, in the working thread
+    """
+
+    def __init__(self, *, seed: int = 0, on_progress: Callable[[Progress], None] | None = None) -> None:
+        self._state = _State(seed, on_progress)
+        self._offset, self._length = 0.0, 1.0
+
+    @property
+    def seed(self) -> int:
+        """The seed it was started with."""
+        return self._state.seed
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What happened that a user should know, in order."""
+        return tuple(self._state.notes)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the job was made."""
+        return time.monotonic() - self._state.started
+
+    def part(self, offset: float, length: float) -> Job:
+        """A view on this job whose 0...1 is offset...offset+length of ours."""
+        part = object.__new__(Job)
+        part._state = self._state
+        part._offset = self._offset + offset * self._length
+        part._length = length * self._length
+        return part
+
+    def step(self, fraction: float, message: str = "", preview: Any = None) -> None:
+        """Report progress; the only place where a job can be stopped.
+
+        Parameters
+        ----------
+        fraction : of this part, in [0, 1]; reported progress never goes backwards
+        message : what is being done, for a person
+        preview : array or tensor worth showing, or None
+
+        Raises
+        ------
+        Cancelled
+            If someone asked the job to stop.
+        """
+        state = self._state
+        if state.stop.is_set():
+            raise Cancelled("stopped on request; nothing was written.")
+        with state.lock:
+            whole = self._offset + min(max(fraction, 0.0), 1.0) * self._length
+            state.fraction = max(state.fraction, min(whole, 1.0))
+            if state.on_progress is None:
+                return
+            elapsed = self.elapsed_s
+            # Before 2 % or half a second an extrapolation says nothing.
+            early = state.fraction < 0.02 or elapsed < 0.5
+            remaining = None if early else elapsed * (1 - state.fraction) / state.fraction
+            if preview is not None and hasattr(preview, "detach"):
+                preview = preview.detach().float().cpu().numpy()
+            state.on_progress(Progress(state.fraction, message, elapsed, remaining, preview))
+
+    def cancel(self) -> None:
+        """Ask the job to stop at its next step; safe from any thread."""
+        self._state.stop.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True once someone asked it to stop."""
+        return self._state.stop.is_set()
+
+    def note(self, text: str) -> None:
+        """Remember something a user should know (a repaired input, a halved tile); shown in the report."""
+        if text not in self._state.notes:
+            self._state.notes.append(text)
+
+    def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
+        """The job's random generator on a device; made from the seed at first use, then carried on."""
+        import torch
+
+        key = str(device)
+        if key not in self._state.generators:
+            self._state.generators[key] = torch.Generator(device=device).manual_seed(self._state.seed)
+        return self._state.generators[key]

@@ -1,0 +1,161 @@
+"""What a method is, and which methods there are. Imports no torch: listing methods must stay instant."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from hsi_app.errors import CapabilityError, HsiError, ParameterError
+from hsi_app.params import Parameters
+
+if TYPE_CHECKING:
+    from hsi_app.jobs import Job
+    from hsi_app.problem import Problem, Restoration, Shared
+    from hsi_app.scene import Scene
+
+ENTRY_POINTS = "hsi_app.methods"
+
+TASKS: Mapping[str, str] = MappingProxyType(
+    {
+        "denoise": "Remove random noise",
+        "destripe": "Remove stripes, dead lines and impulses",
+        "inpaint": "Fill missing samples",
+        "sr": "Sharpen to a finer grid (super-resolution)",
+        "deblur": "Undo a blur",
+        "dehaze": "Remove haze",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of the image a method must see at once.
+
+    kind : 'whole', or 'tile' where it may run piece by piece
+    margin_px : context around a tile that its result depends on
+    overlap_px : px blended between neighbours, for methods whose tiles do not agree exactly
+    multiple_of : height and width of what the method is given must be multiples of this
+    memory_factor : peak bytes of a run over the bytes of its float32 input
+    """
+
+    kind: Literal["whole", "tile"] = "whole"
+    margin_px: int = 0
+    overlap_px: int = 0
+    multiple_of: int = 1
+    memory_factor: float = 6.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A publication to cite: text as in a reference list, and its identifier (DOI or arXiv)."""
+
+    text: str
+    identifier: str = ""
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A restoration method, described without importing it.
+
+    ``run`` and ``prepare`` are 'module:function'. ``run(problem, params, job) -> Restoration`` restores one
+    cube or tile. ``prepare(scene, params, task, job) -> Shared`` runs once per scene before any tile, so that
+    all tiles share one subspace, noise level or factor.
+    """
+
+    id: str
+    title: str
+    summary: str
+    tasks: tuple[str, ...]
+    parameters: type[Parameters]
+    run: str
+    prepare: str | None = None
+    extent: Extent = Extent()
+    is_stochastic: bool = False
+    is_bf16_safe: bool = False
+    weights: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = [task for task in self.tasks if task not in TASKS]
+        if unknown or not self.tasks:
+            raise ParameterError(f"method '{self.id}' lists tasks {self.tasks}; known are {', '.join(TASKS)}.")
+
+    def check_task(self, task: str | None) -> str:
+        """The task to do: the one asked for, or the method's first.
+
+        Raises CapabilityError if the method does not offer it.
+        """
+        if task is None:
+            return self.tasks[0]
+        if task not in self.tasks:
+            raise CapabilityError(f"method '{self.id}' cannot {task}; it offers {', '.join(self.tasks)}.")
+        return task
+
+    def load_run(self) -> Callable[[Problem, Any, Job], Restoration]:
+        """Import and return the method's function (this is where torch is paid for)."""
+        return _load(self.run)
+
+    def load_prepare(self) -> Callable[[Scene, Any, str, Job], Shared] | None:
+        """Import and return the scene-wide preparation, or None."""
+        return None if self.prepare is None else _load(self.prepare)
+
+
+def _load(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+_BUILT_IN = {"lowrank": "hsi_app.methods.lowrank.spec:SPEC"}
+
+
+@cache
+def _catalogue() -> tuple[Mapping[str, MethodSpec], Mapping[str, str]]:
+    found: dict[str, MethodSpec] = {}
+    broken: dict[str, str] = {}
+    for name, where in _BUILT_IN.items():
+        found[name] = _load(where)
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            spec = entry.load()
+            if not isinstance(spec, MethodSpec):
+                raise TypeError(f"{entry.value} is a {type(spec).__name__}, not a MethodSpec")
+            if spec.id in found:
+                raise ValueError(f"id '{spec.id}' is taken by another method")
+        # A stranger's package may fail in any way; the rest must go on, and the user is told.
+        except (Exception, HsiError) as error:
+            broken[entry.name] = f"{type(error).__name__}: {error}"
+        else:
+            found[spec.id] = spec
+    return MappingProxyType(found), MappingProxyType(broken)
+
+
+def methods() -> Mapping[str, MethodSpec]:
+    """Every usable method by id, built in and from installed packages."""
+    return _catalogue()[0]
+
+
+def broken_methods() -> Mapping[str, str]:
+    """Installed third-party methods that failed to load: entry-point name and reason."""
+    return _catalogue()[1]
+
+
+def method(name: str) -> MethodSpec:
+    """The method of that id.
+
+    Raises ParameterError, with the nearest name, if there is none.
+    """
+    known = methods()
+    if name in known:
+        return known[name]
+    if name in broken_methods():
+        raise ParameterError(f"method '{name}' is installed but broken: {broken_methods()[name]}.")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise ParameterError(f"no method '{name}'; there are: {', '.join(known)}.{hint}")

@@ -1,0 +1,163 @@
+"""Parameters of a method, described once: command line, form, recipe and report are read from here."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticUndefined
+
+from hsi_app.errors import ParameterError
+
+Kind = Literal["int", "float", "bool", "choice", "text"]
+
+
+class Parameters(BaseModel):
+    """Base of every method's parameter model: frozen, strict about names, safe to store in a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any] | None = None, /) -> Self:
+        """Build from plain values, by field name or by command-line name.
+
+        Raises
+        ------
+        ParameterError
+            One line that names the option, what was given and what is allowed.
+        """
+        known = {option.cli_name: option.name for option in options(cls)}
+        given = {known.get(key, key): value for key, value in (values or {}).items()}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else "parameters"
+            if first["type"] == "extra_forbidden":
+                raise ParameterError(f"no option '{name}'; there are: {', '.join(known)}.") from None
+            raise ParameterError(f"option '{name}' is {first['input']!r}: {first['msg'].lower()}.") from None
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values for TOML and JSON; options left at None are left out."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if value is not None}
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    unit: str = "",
+    source: str = "",
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    advanced: bool = False,
+) -> Any:
+    """A field of a parameter model.
+
+    Parameters
+    ----------
+    default : value, or ``...`` where the user must choose
+    description : one sentence a user understands, shown as help and tool tip
+    unit : 'px', 'nm', 'dB', '' (dimensionless)
+    source : paper and equation, or why this default
+    ge, gt, le, lt : bounds
+    advanced : hidden in short forms
+    """
+    return Field(
+        default,
+        description=description,
+        ge=ge, gt=gt, le=le, lt=lt,
+        json_schema_extra={"unit": unit, "source": source, "advanced": advanced},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Option:
+    """One parameter as a face shows it."""
+
+    name: str
+    kind: Kind
+    default: Any
+    description: str
+    is_optional: bool = False  # None is allowed and means "found from the data"
+    is_required: bool = False
+    choices: tuple[str, ...] = ()
+    lower: float | None = None
+    upper: float | None = None
+    lower_open: bool = False
+    upper_open: bool = False
+    unit: str = ""
+    source: str = ""
+    advanced: bool = False
+
+    @property
+    def cli_name(self) -> str:
+        """The option's name on the command line and in recipes, without dashes in front."""
+        return self.name.replace("_", "-")
+
+    @property
+    def range_text(self) -> str:
+        """'[1, 64] px' or '' where there is no bound."""
+        if self.choices:
+            return " | ".join(self.choices)
+        if self.lower is None and self.upper is None:
+            return self.unit
+        left = "(-inf" if self.lower is None else f"{'(' if self.lower_open else '['}{self.lower:g}"
+        right = "inf)" if self.upper is None else f"{self.upper:g}{')' if self.upper_open else ']'}"
+        return f"{left}, {right} {self.unit}".strip()
+
+
+def options(model: type[Parameters]) -> tuple[Option, ...]:
+    """The options of a parameter model, in the order they were written."""
+    return tuple(_option(name, info) for name, info in model.model_fields.items())
+
+
+def _option(name: str, info: Any) -> Option:
+    extra = info.json_schema_extra or {}
+    kind, choices, is_optional = _kind(name, info.annotation)
+    lower = upper = None
+    lower_open = upper_open = False
+    for bound in info.metadata:
+        if hasattr(bound, "ge") or hasattr(bound, "gt"):
+            lower_open = hasattr(bound, "gt")
+            lower = bound.gt if lower_open else bound.ge
+        if hasattr(bound, "le") or hasattr(bound, "lt"):
+            upper_open = hasattr(bound, "lt")
+            upper = bound.lt if upper_open else bound.le
+    return Option(
+        name=name,
+        kind=kind,
+        default=None if info.default is PydanticUndefined else info.default,
+        description=info.description or "",
+        is_optional=is_optional,
+        is_required=info.is_required(),
+        choices=choices,
+        lower=lower,
+        upper=upper,
+        lower_open=lower_open,
+        upper_open=upper_open,
+        unit=extra.get("unit", ""),
+        source=extra.get("source", ""),
+        advanced=bool(extra.get("advanced", False)),
+    )
+
+
+def _kind(name: str, annotation: Any) -> tuple[Kind, tuple[str, ...], bool]:
+    is_optional = False
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = [a for a in get_args(annotation) if a is not type(None)]
+        is_optional = len(inner) < len(get_args(annotation))
+        if len(inner) != 1:
+            raise TypeError(f"parameter '{name}': one type and None at most, not {annotation}")
+        annotation = inner[0]
+    if get_origin(annotation) is Literal:
+        return "choice", tuple(str(c) for c in get_args(annotation)), is_optional
+    kinds: dict[Any, Kind] = {int: "int", float: "float", bool: "bool", str: "text"}
+    if annotation not in kinds:
+        raise TypeError(f"parameter '{name}': {annotation} has no form; use int, float, bool, str or Literal")
+    return kinds[annotation], (), is_optional

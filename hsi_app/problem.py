@@ -1,0 +1,64 @@
+"""What a method is given and what it gives back. There is no place for a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from hsi_app.physics.operator import LinearOperator
+
+# Arrays a method worked out once for the whole scene; plain NumPy, so that they can be stored and shared.
+Shared = Mapping[str, "np.ndarray"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """An observed cube (or tile) ready to be restored.
+
+    Parameters
+    ----------
+    observed : (B, H, W) float32 tensor on the working device, scaled to about [0, 1]; 0 where missing
+    valid : (B, H, W) bool tensor, True where observed
+    task : 'denoise', 'destripe', 'inpaint', 'sr', 'deblur', 'dehaze'
+    wavelengths_nm : (B,) float array, or None
+    operator : what the observation did to the cube beside noise and gaps, or None for nothing
+    shared : what the method's ``prepare`` found for the whole scene
+    guide : (b, H', W') float32 tensor of a second image (fusion), or None
+    """
+
+    observed: torch.Tensor
+    valid: torch.Tensor
+    task: str
+    wavelengths_nm: np.ndarray | None = None
+    operator: LinearOperator | None = None
+    shared: Shared = field(default_factory=dict)
+    guide: torch.Tensor | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors live."""
+        return self.observed.device
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """What a method returns.
+
+    Parameters
+    ----------
+    values : (B, H, W) float32 tensor, scaled like ``Problem.observed``; NaN where it could not restore
+    extras : further images by name, (B, H, W) or (H, W) in the same scaling ('stripes', 'spread')
+    abundances : (K, H, W) or None; endmembers : (B, K) or None
+    trace : plain numbers and lists that say how it went (rank, iterations, residuals)
+    """
+
+    values: torch.Tensor
+    extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    abundances: torch.Tensor | None = None
+    endmembers: torch.Tensor | None = None
+    trace: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,398 @@
+"""The pipeline every method runs in: scale, prepare once, restore tile by tile, unscale, protect, write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from hsi_app import device as devices
+from hsi_app.cube import Cube
+from hsi_app.errors import PlanError
+from hsi_app.jobs import Job
+from hsi_app.methods.registry import Extent, MethodSpec, method as find_method
+from hsi_app.mosaic import Mosaic
+from hsi_app.params import Parameters
+from hsi_app.problem import Problem, Restoration, Shared
+from hsi_app.scene import Scene
+from hsi_app.tiling import Tile, Window, plan_tiles
+from hsi_app.versions import versions
+
+if TYPE_CHECKING:
+    import torch
+
+# What the interpreter needs beside tiles: Gram matrices, allocator slack, codec buffers.
+RESERVE_BYTES = 96 * 2**20
+SMALLEST_TILE_PX = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, whatever the method.
+
+    task : one of the method's tasks, or None for its first
+    device : 'auto', 'cpu', 'cuda', 'cuda:1'
+    memory : bytes of host memory the run may use, or None for three quarters of what is free
+    seed : start of the random numbers
+    bad_bands : 'keep' passes bands marked bad through unchanged, 'restore' works on them too
+    keep_observed : True puts observed samples back unchanged; None means True for 'inpaint', False otherwise
+    tile : largest side of a tile in px, or None to follow from ``memory``
+    """
+
+    task: str | None = None
+    device: str = "auto"
+    memory: int | None = None
+    seed: int = 0
+    bad_bands: Literal["keep", "restore"] = "keep"
+    keep_observed: bool | None = None
+    tile: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A restored cube and everything that happened.
+
+    cube : restored values, float32, with the input's facts; read lazily from ``out`` if it was written there
+    observed : the input
+    extras : further images by name in stored units, (B, H, W) or (H, W); empty when streamed to a file
+    record : plain values for the report: method, parameters, seed, versions, trace, notes, time, memory
+    """
+
+    cube: Cube
+    observed: Cube
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def removed(self, window: Window | None = None) -> np.ndarray:
+        """What was taken away, observed - restored: (B, h, w) float32, NaN where either is missing."""
+        before, seen = self.observed.block(window)
+        after, kept = self.cube.block(window)
+        return np.where(seen & kept, before - after, np.float32(np.nan))
+
+
+def restore(
+    cube: Cube,
+    method: str | MethodSpec = "lowrank",
+    options: Mapping[str, Any] | Parameters | None = None,
+    settings: Settings | None = None,
+    *,
+    mask: np.ndarray | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    job: Job | None = None,
+) -> Result:
+    """Restore a cube with a method.
+
+    Parameters
+    ----------
+    cube : observed cube; never changed
+    method : id of a registered method, or its specification
+    options : the method's parameters by name, or its parameter model
+    settings : how to run
+    mask : bool (H, W) or (B, H, W), True = observed; adds to NaN, nodata and the cube's own mask
+    out : file to stream the result into; without it the result is kept in memory
+    overwrite : allow ``out`` to replace an existing file
+    job : to watch, cancel and seed from outside; made from ``settings.seed`` when not given
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ParameterError, CapabilityError
+        If the method, an option or the task does not exist.
+    CubeError
+        If no sample is valid or the mask has another shape.
+    PlanError
+        If one tile does not fit the memory budget.
+    Cancelled
+        If the job was asked to stop; nothing is left behind.
+    """
+    settings = settings or Settings()
+    spec = method if isinstance(method, MethodSpec) else find_method(method)
+    params = options if isinstance(options, Parameters) else spec.parameters.parse(options)
+    task = spec.check_task(settings.task)
+    job = job or Job(seed=settings.seed)
+    started = datetime.now(UTC)
+    job.step(0.0, "reading")
+
+    device = devices.choose_device(settings.device)
+    budget = _working_budget(settings.memory)
+    bands = cube.axis.good if settings.bad_bands == "keep" else np.arange(cube.shape[0])
+    run = spec.load_run()
+    scene = Scene(cube, bands, device, mask=mask, budget=budget // 4)
+    prepare = spec.load_prepare()
+    shared: Shared = {} if prepare is None else prepare(scene, params, task, job.part(0.02, 0.28))
+
+    keep_observed = settings.keep_observed if settings.keep_observed is not None else task == "inpaint"
+    pipeline = _Pipeline(scene, spec, params, task, shared, keep_observed, run)
+    like = cube.replace(cube.values, _history(spec, params, task), valid=None)
+    tile_px = settings.tile
+    while True:
+        tiles = _plan(scene, spec.extent, budget, tile_px)
+        try:
+            with _sink(out, like, overwrite) as sink:
+                pipeline.run_tiles(tiles, sink, job.part(0.3, 0.7))
+            break
+        except (MemoryError, RuntimeError) as error:
+            side = max(max(t.keep.height, t.keep.width) for t in tiles)
+            if isinstance(error, PlanError) or not devices.is_out_of_memory(error) or side <= SMALLEST_TILE_PX:
+                raise
+            tile_px = side // 2
+            job.note(f"out of memory with tiles of {side} px; went on with {tile_px} px.")
+    job.step(1.0, "done")
+    extras = pipeline.extras if out is None else {}
+    record = {
+        "method": spec.id,
+        "title": spec.title,
+        "task": task,
+        "options": params.plain(),
+        "settings": {**asdict(settings), "task": task, "keep_observed": keep_observed},
+        "seed": job.seed,
+        "input": _describe(cube),
+        "output": None if out is None else str(out),
+        "scaling": {"offset": scene.scaling.offset, "span": scene.scaling.span},
+        "shared": {key: np.asarray(value).tolist() for key, value in shared.items() if np.size(value) <= 1024},
+        "trace": dict(pipeline.trace),
+        "notes": list(job.notes),
+        "device": str(device),
+        "tiles": len(tiles),
+        "tile_px": [max(t.keep.height for t in tiles), max(t.keep.width for t in tiles)],
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(job.elapsed_s, 3),
+        "peak_memory_bytes": devices.peak_memory(),
+        "memory_budget_bytes": settings.memory,
+        "versions": versions(),
+        "weights": list(spec.weights),
+        "references": [asdict(reference) for reference in spec.references],
+        "limits": list(spec.limits),
+    }
+    return Result(sink.result(), cube, extras, record)
+
+
+class _Sink(Protocol):
+    def write(self, window: Window, block: np.ndarray) -> None: ...
+    def result(self) -> Cube: ...
+
+
+class _MemorySink:
+    """Collects the result in memory."""
+
+    def __init__(self, like: Cube) -> None:
+        self._like, self._values = like, np.empty(like.shape, np.float32)
+
+    def write(self, window: Window, block: np.ndarray) -> None:
+        rows, cols = window.slices
+        self._values[:, rows, cols] = block
+
+    def result(self) -> Cube:
+        step = self._like.history[-1]
+        return Cube(self._values).replace(
+            self._values, step, **{k: getattr(self._like, k) for k in _FACTS}, history=self._like.history
+        )
+
+
+_FACTS = ("bands", "nodata", "georef", "gain", "offset", "unit", "name", "source", "facts")
+
+
+class _FileSink:
+    """Streams the result into a file."""
+
+    def __init__(self, writer: Any, path: Path) -> None:
+        self._writer, self._path = writer, path
+
+    def write(self, window: Window, block: np.ndarray) -> None:
+        self._writer.write(window, block)
+
+    def result(self) -> Cube:
+        from hsi_app.io import open_cube
+
+        return open_cube(self._path)
+
+
+@contextmanager
+def _sink(out: str | Path | None, like: Cube, overwrite: bool) -> Iterator[_Sink]:
+    if out is None:
+        yield _MemorySink(like)
+        return
+    from hsi_app.io import create_cube
+
+    with create_cube(out, like, dtype="float32", overwrite=overwrite) as writer:
+        yield _FileSink(writer, Path(out))
+
+
+class _Pipeline:
+    """Runs the tiles of one restoration: the next is read and the last is written while one is computed."""
+
+    def __init__(
+        self, scene: Scene, spec: MethodSpec, params: Parameters, task: str, shared: Shared, keep_observed: bool, run: Any
+    ) -> None:  # fmt: skip
+        self.scene, self.spec, self.params, self.task = scene, spec, params, task
+        self.shared, self.keep_observed, self.run = shared, keep_observed, run
+        self.trace: dict[str, Any] = {}
+        self.extras: dict[str, np.ndarray] = {}
+
+    def run_tiles(self, tiles: list[Tile], sink: _Sink, job: Job) -> None:
+        """Restore every tile and hand finished windows to ``sink``."""
+        mosaic, single = Mosaic(tiles), len(tiles) == 1
+        self.trace, self.extras = {}, {}
+        with ThreadPoolExecutor(1, "hsi-read") as reader, ThreadPoolExecutor(1, "hsi-write") as writer:
+            coming = reader.submit(self.scene.tensors, tiles[0].read)
+            going: Future[None] | None = None
+            for index, tile in enumerate(tiles):
+                values, valid = coming.result()
+                if index + 1 < len(tiles):
+                    coming = reader.submit(self.scene.tensors, tiles[index + 1].read)
+                part = job.part(index / len(tiles), 1 / len(tiles))
+                restored = self._restore_tile(tile, values, valid, part)
+                del values, valid
+                if going is not None:
+                    going.result()
+                going = writer.submit(self._write, mosaic, tile, restored, sink)
+                if single:
+                    going.result()
+                part.step(1.0, f"tile {index + 1} of {len(tiles)}")
+            assert going is not None
+            going.result()
+
+    def _restore_tile(self, tile: Tile, values: torch.Tensor, valid: torch.Tensor, job: Job) -> np.ndarray:
+        height, width = values.shape[1:]
+        if not bool(valid.any()):
+            return np.full((values.shape[0], tile.keep.height, tile.keep.width), np.nan, np.float32)
+        problem = Problem(
+            _padded(values, self.spec.extent.multiple_of),
+            _padded(valid, self.spec.extent.multiple_of),
+            self.task,
+            self.scene.wavelengths_nm,
+            shared=self.shared,
+        )
+        import torch
+
+        with torch.no_grad(), devices.reduced_precision(values.device, self.spec.is_bf16_safe):
+            restoration: Restoration = self.run(problem, self.params, job)
+        if not self.trace:
+            self.trace = dict(restoration.trace)
+        rows, cols = tile.keep.inside(tile.read)
+        scaling = self.scene.scaling
+        self._keep_extras(restoration, tile, height, width)
+        kept = restoration.values[:, :height, :width][:, rows, cols].float()
+        return (kept * scaling.span + scaling.offset).cpu().numpy()
+
+    def _keep_extras(self, restoration: Restoration, tile: Tile, height: int, width: int) -> None:
+        rows, cols = tile.keep.inside(tile.read)
+        for name, image in restoration.extras.items():
+            piece = (image[..., :height, :width][..., rows, cols].float() * self.scene.scaling.span).cpu().numpy()
+            if name not in self.extras:
+                # Extras are shown, not streamed: a scene too large for memory goes without them.
+                if piece.ndim == 3 and not self.scene.holds_whole:
+                    continue
+                self.extras[name] = np.zeros((*piece.shape[:-2], *self.scene.shape[1:]), np.float32)
+            target = self.extras[name][(..., *tile.keep.slices)]
+            target += piece * tile.weight
+
+    def _write(self, mosaic: Mosaic, tile: Tile, restored: np.ndarray, sink: _Sink) -> None:
+        for window, block in mosaic.add(tile, restored):
+            sink.write(window, self._protected(window, block))
+
+    def _protected(self, window: Window, restored: np.ndarray) -> np.ndarray:
+        """The full-axis output of a window: bad bands and protected samples as they were."""
+        cube, scene = self.scene.cube, self.scene
+        stored, valid = cube.block(window)
+        missing = np.float32(np.nan if cube.nodata is None else cube.nodata)
+        if scene.mask is not None:
+            rows, cols = window.slices
+            valid &= scene.mask[..., rows, cols]
+        out = np.where(valid, stored, missing)
+        new, seen = restored, valid[scene.bands]
+        if self.task != "inpaint":
+            new = np.where(seen, new, missing)
+        elif self.keep_observed:
+            new = np.where(seen, stored[scene.bands], new)
+        out[scene.bands] = np.where(np.isfinite(new), new, missing)
+        return out
+
+
+def _padded(tensor: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Grow rows and columns to a multiple by repeating the last ones in reverse (reflection)."""
+    if multiple == 1:
+        return tensor
+    import torch
+
+    for axis in (1, 2):
+        length = tensor.shape[axis]
+        extra = -length % multiple
+        if extra:
+            index = torch.arange(length + extra, device=tensor.device)
+            period = max(2 * (length - 1), 1)
+            index = index % period
+            index = torch.where(index >= length, period - index, index)
+            tensor = tensor.index_select(axis, index)
+    return tensor
+
+
+def _working_budget(memory: int | None) -> int:
+    budget = devices.default_memory() if memory is None else memory - devices.resident_memory()
+    budget -= RESERVE_BYTES
+    if budget < 2**24:
+        held = devices.format_bytes(devices.resident_memory() + RESERVE_BYTES)
+        raise PlanError(
+            f"memory budget of {devices.format_bytes(memory or 0)} is used up by the program itself ({held});"
+            " give --memory 1G or more."
+        )
+    return budget
+
+
+def _plan(scene: Scene, extent: Extent, budget: int, tile_px: int | None) -> list[Tile]:
+    """Tiles that fit the budget; full-width strips where possible, because files are read row by row."""
+    bands, height, width = scene.shape
+    itemsize = scene.cube.dtype.itemsize
+    # One tile being read (stored, float32, validity), one in the method, one being written (float32, twice).
+    per_pixel = bands * (itemsize + 5 + 4 * extent.memory_factor) + scene.cube.shape[0] * (itemsize + 13)
+    room = int((budget * (0.5 if scene.holds_whole else 0.75)) / per_pixel)
+    border = 2 * extent.margin_px
+    if height * width <= room and tile_px is None:
+        return plan_tiles((height, width), (height, width))
+    if extent.kind == "whole":
+        if height * width > room:
+            raise PlanError(
+                "the method needs the whole scene at once, about"
+                f" {devices.format_bytes(height * width * per_pixel / 0.75)}, and may use"
+                f" {devices.format_bytes(budget)}; raise --memory or crop the scene."
+            )
+        return plan_tiles((height, width), (height, width))
+    limit = tile_px or max(height, width)
+    rows = min(room // (min(width, limit) + (0 if width <= limit else border)) - border, limit, height)
+    cols = min(width, limit)
+    if rows < max(SMALLEST_TILE_PX, border) and tile_px is None:
+        rows = cols = min(int(np.sqrt(room)) - border, limit)
+    if rows < 1 or (rows < SMALLEST_TILE_PX and rows < height and tile_px is None):
+        smallest = (SMALLEST_TILE_PX + border) ** 2 * per_pixel / 0.75
+        raise PlanError(
+            f"a tile of {SMALLEST_TILE_PX} px needs {devices.format_bytes(smallest)} and"
+            f" {devices.format_bytes(budget)} are left; raise --memory."
+        )
+    return plan_tiles((height, width), (rows, cols), margin=extent.margin_px, overlap=extent.overlap_px)
+
+
+def _history(spec: MethodSpec, params: Parameters, task: str) -> str:
+    given = ", ".join(f"{key}={value}" for key, value in params.plain().items())
+    return f"{task} with {spec.id} ({given})"
+
+
+def _describe(cube: Cube) -> dict[str, Any]:
+    bands, height, width = cube.shape
+    return {
+        "name": cube.name,
+        "path": cube.source,
+        "shape": {"bands": bands, "rows": height, "cols": width},
+        "dtype": str(cube.dtype),
+        "bad_bands": int(cube.axis.is_bad.sum()),
+        "map_frame": None if cube.georef is None else cube.georef.describe(),
+    }
