@@ -19,9 +19,7 @@ def _column(values: object, count: int, what: str) -> np.ndarray | None:
         return None
     column = np.asarray(values, dtype=np.float64).reshape(-1)
     if column.size != count:
-        raise CubeError(
-            f"{count} bands but {column.size} {what}; correct the header, or open the file without {what}."
-        )
+        raise CubeError(f"{count} bands but {column.size} {what}; correct the header, or open the file without {what}.")
     column.setflags(write=False)
     return column
 

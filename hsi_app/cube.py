@@ -76,11 +76,15 @@ class Cube:
         if min(shape) < 1:
             raise CubeError(f"'{self.name}' has shape {shape}; a cube needs at least one band, row and column.")
         if np.dtype(self.values.dtype).kind not in "buif":
-            raise CubeError(f"'{self.name}' holds {self.values.dtype}; a cube needs real numbers: take the magnitude first.")
+            raise CubeError(
+                f"'{self.name}' holds {self.values.dtype}; a cube needs real numbers: take the magnitude first."
+            )
         if self.bands is None:
             object.__setattr__(self, "bands", BandAxis(shape[0]))
         if self.axis.count != shape[0]:
-            raise CubeError(f"'{self.name}' has {shape[0]} bands but its band axis {self.axis.count}; correct the header.")
+            raise CubeError(
+                f"'{self.name}' has {shape[0]} bands but its band axis {self.axis.count}; correct the header."
+            )
         if self.valid is not None:
             valid = np.asarray(self.valid, dtype=bool)
             if valid.shape not in (shape, shape[1:]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from hsi_app import device as devices
 from hsi_app.cube import Cube
 from hsi_app.errors import PlanError
 from hsi_app.jobs import Job
-from hsi_app.methods.registry import Extent, MethodSpec, method as find_method
+from hsi_app.methods.registry import Extent, MethodSpec
+from hsi_app.methods.registry import method as find_method
 from hsi_app.mosaic import Mosaic
 from hsi_app.params import Parameters
 from hsi_app.problem import Problem, Restoration, Shared
@@ -193,13 +195,7 @@ class _MemorySink:
         self._values[:, rows, cols] = block
 
     def result(self) -> Cube:
-        step = self._like.history[-1]
-        return Cube(self._values).replace(
-            self._values, step, **{k: getattr(self._like, k) for k in _FACTS}, history=self._like.history
-        )
-
-
-_FACTS = ("bands", "nodata", "georef", "gain", "offset", "unit", "name", "source", "facts")
+        return dataclasses.replace(self._like, values=self._values)
 
 
 class _FileSink:

@@ -38,7 +38,13 @@ class Scene:
     """
 
     def __init__(
-        self, cube: Cube, bands: np.ndarray, device: torch.device, *, mask: np.ndarray | None = None, budget: int = 2**30
+        self,
+        cube: Cube,
+        bands: np.ndarray,
+        device: torch.device,
+        *,
+        mask: np.ndarray | None = None,
+        budget: int = 2**30,
     ) -> None:
         self.cube, self.bands, self.device = cube, np.asarray(bands, np.intp), device
         _, height, width = cube.shape
