@@ -166,8 +166,8 @@ def test_abundances_explain_the_clean_scene_but_for_light_and_tilt(clean, spectr
     mixed = np.tensordot(table @ sensor.SPECTROMETER.response(wavelengths).T, abundances, axes=(0, 0))
     cosine = (mixed * clean).sum(axis=0) / np.sqrt((mixed**2).sum(axis=0) * (clean**2).sum(axis=0))
     # Light leaves the spectral angle alone, the tilt turns a spectrum by about its 0.06; a wrong pixel or material
-    # order gives tens of degrees.
-    assert np.degrees(np.median(np.arccos(np.clip(cosine, -1, 1)))) < 3
+    # order gives more than 20 degrees.
+    assert np.degrees(np.median(np.arccos(np.clip(cosine, -1, 1)))) < 1.5
 
 
 # The noise
@@ -254,7 +254,8 @@ def test_camera_fits_the_spectrometer_once_its_misplacement_is_undone(clean):
         coarse = sensor.point_spread(96, 4, 0) @ picture @ sensor.point_spread(80, 4, 0).T
         return float(np.sqrt(np.mean((coarse - reference)[2:-2, 2:-2] ** 2)))
 
-    assert gap(back) < 0.6 * gap(infrared)
+    # 0.003 against 0.031; without the turn, or with a sign exchanged, it is above 0.018.
+    assert gap(back) < 0.2 * gap(infrared)
 
 
 # The physics
