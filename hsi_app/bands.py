@@ -17,11 +17,18 @@ INFRARED_NM = (860.0, 650.0, 550.0)
 def _column(values: object, count: int, what: str) -> np.ndarray | None:
     if values is None:
         return None
-    column = np.asarray(values, dtype=np.float64).reshape(-1)
+    # A copy: the axis must not follow what the caller does to the array later.
+    column = np.array(values, dtype=np.float64).reshape(-1)
     if column.size != count:
         raise CubeError(f"{count} bands but {column.size} {what}; correct the header, or open the file without {what}.")
     column.setflags(write=False)
     return column
+
+
+def band_indices(bands: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Indices of bands given by number or by a flag for each band."""
+    given = np.asarray(bands).reshape(-1)
+    return np.flatnonzero(given) if given.dtype == bool else given.astype(np.intp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +100,8 @@ class BandAxis:
         return np.flatnonzero(~self.is_bad)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> BandAxis:
-        """The axis of a cube made of the given bands, in the given order."""
-        index = np.asarray(indices, dtype=np.intp).reshape(-1)
+        """The axis of a cube made of the given bands, in the given order; or of the bands flagged True."""
+        index = band_indices(indices)
         return BandAxis(
             count=index.size,
             centres_nm=None if self.centres_nm is None else self.centres_nm[index],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from hsi_app.bands import BandAxis
+from hsi_app.bands import BandAxis, band_indices
 from hsi_app.errors import CubeError
 from hsi_app.georef import GeoRef
 from hsi_app.tiling import Window
@@ -22,9 +22,17 @@ class ArrayLike(Protocol):
     """What a cube's values must offer: NumPy arrays, Zarr, dask and the lazy readers of ``hsi_app.io`` do."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(B, H, W)."""
+
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Number type as stored."""
+
+    @property
+    def ndim(self) -> int:
+        """3."""
+
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
@@ -120,7 +128,7 @@ class Cube:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     def read(self, window: Window | None = None, bands: Sequence[int] | slice | None = None) -> np.ndarray:
-        """Stored values of a window, copied to memory: (b, h, w) in the stored dtype."""
+        """Stored values of a window: (b, h, w) in the stored dtype. May be a view of ``values``: do not change it."""
         rows, cols = (slice(None), slice(None)) if window is None else window.slices
         pick: Any = slice(None) if bands is None else bands
         if isinstance(pick, slice) or isinstance(self.values, np.ndarray):
@@ -132,8 +140,9 @@ class Cube:
     ) -> np.ndarray:
         """Bool array like ``block`` (as ``read`` returned it), True where the sample was observed."""
         seen = np.isfinite(block) if block.dtype.kind == "f" else np.ones(block.shape, bool)
-        if self.nodata is not None and not np.isnan(self.nodata):
-            seen &= block != np.asarray(self.nodata).astype(block.dtype, casting="unsafe")
+        missing = self._nodata_as_stored(block.dtype)
+        if missing is not None:
+            seen &= block != missing
         if self.valid is not None:
             rows, cols = (slice(None), slice(None)) if window is None else window.slices
             if self.valid.ndim == 2:
@@ -141,6 +150,20 @@ class Cube:
             else:
                 seen &= self.valid[slice(None) if bands is None else bands][:, rows, cols]
         return seen
+
+    def _nodata_as_stored(self, dtype: np.dtype[Any]) -> Any:
+        """``nodata`` as a number of the stored type, or None where no stored sample can equal it."""
+        if self.nodata is None or not np.isfinite(self.nodata):
+            return None
+        if dtype.kind == "f":
+            # Headers write float32 limits in decimal, which only compare equal after rounding to the stored type.
+            with np.errstate(over="ignore"):
+                return np.float64(self.nodata).astype(dtype)
+        # -9999 wrapped into 16 bits without sign would be 55537, an honest sample.
+        if dtype.kind == "b" or not float(self.nodata).is_integer():
+            return None
+        limits = np.iinfo(dtype)
+        return dtype.type(int(self.nodata)) if limits.min <= self.nodata <= limits.max else None
 
     def block(
         self, window: Window | None = None, bands: Sequence[int] | slice | None = None
@@ -154,12 +177,12 @@ class Cube:
         """
         stored = self.read(window, bands)
         valid = self.valid_of(stored, window, bands)
-        values = stored.astype(np.float32)
-        if not valid.all():
-            values[~valid] = 0.0
         # A float64 sample beyond float32's range becomes infinite: that is missing too.
-        if stored.dtype == np.float64 and not np.isfinite(values).all():
+        with np.errstate(over="ignore"):
+            values = stored.astype(np.float32)
+        if stored.dtype.kind == "f" and stored.dtype.itemsize > 4:
             valid &= np.isfinite(values)
+        if not valid.all():
             values[~valid] = 0.0
         return values, valid
 
@@ -198,8 +221,8 @@ class Cube:
         )
 
     def select(self, bands: Sequence[int] | np.ndarray) -> Cube:
-        """The cube of the given bands, in the given order. Reads the values."""
-        index = np.asarray(bands, dtype=np.intp).reshape(-1)
+        """The cube of the given bands, in the given order, or of the bands flagged True. Reads the values."""
+        index = band_indices(bands)
 
         def pick(column: float | np.ndarray) -> float | np.ndarray:
             return np.asarray(column)[index] if np.ndim(column) else column
@@ -225,7 +248,8 @@ class Cube:
         bands, height, width = self.shape
         if tuple(values.shape) != (bands, height * factor, width * factor):
             raise CubeError(
-                f"values of shape {tuple(values.shape)}; {factor} x finer needs {(bands, height * factor, width * factor)}."
+                f"values of shape {tuple(values.shape)};"
+                f" {factor} x finer needs {(bands, height * factor, width * factor)}."
             )
         valid = self.valid
         if valid is not None:
@@ -276,9 +300,12 @@ class Cube:
         return cls(
             values=array.data,
             bands=BandAxis(
-                array.shape[0], column("wavelength"), column("fwhm"), column("bad_band"),
+                array.shape[0],
+                column("wavelength"),
+                column("fwhm"),
+                column("bad_band"),
                 None if names is None else tuple(names),
-            ),  # fmt: skip
+            ),
             valid=column("valid"),
             nodata=attrs.get("nodata"),
             georef=georef,
@@ -289,4 +316,4 @@ class Cube:
             source=attrs.get("source"),
             facts=dict(attrs.get("facts", {})),
             history=tuple(attrs.get("history", ())),
-        )  # fmt: skip
+        )

@@ -12,6 +12,9 @@ from hsi_app.tiling import Tile, Window
 class Mosaic:
     """Blend tiles given in row-major order, holding one row of tiles at a time.
 
+    Where one tile has NaN (it could not restore the sample) its neighbours' weights count for the whole;
+    NaN is left only where no tile has a number.
+
     Parameters
     ----------
     tiles : all tiles, as ``plan_tiles`` made them
@@ -19,9 +22,12 @@ class Mosaic:
 
     def __init__(self, tiles: list[Tile]) -> None:
         self._tiles = tiles
+        self._width = max(tile.keep.col + tile.keep.width for tile in tiles)
         self._done = 0
+        self._rows = (0, 0)
         self._held: np.ndarray | None = None
-        self._held_rows = (0, 0)
+        # Weight that NaN took away, per sample; made only when there is any, for it doubles what is held.
+        self._lost: np.ndarray | None = None
 
     def add(self, tile: Tile, values: np.ndarray) -> Iterator[tuple[Window, np.ndarray]]:
         """Take the next tile's kept part (B, h, w) and give out the windows that are finished by it."""
@@ -32,22 +38,44 @@ class Mosaic:
             yield tile.keep, values
             return
         top, bottom = tile.keep.row, tile.keep.row + tile.keep.height
-        if self._held is None or self._held_rows != (top, bottom):
+        if self._held is None or self._rows != (top, bottom):
             self._open_row(values.shape[0], values.dtype, top, bottom)
-        assert self._held is not None
-        cols = slice(tile.keep.col, tile.keep.col + tile.keep.width)
-        # NaN marks what a method could not restore; it must not spread through a zero weight.
-        self._held[:, :, cols] += np.where(tile.weight > 0, values * tile.weight, 0).astype(values.dtype)
+        self._blend(tile, values)
         if following is not None and following.keep.row == top:
             return
         last = bottom if following is None else following.keep.row
-        width = self._held.shape[2]
-        yield Window(top, 0, last - top, width), self._held[:, : last - top]
+        yield Window(top, 0, last - top, self._width), self._finished(last - top)
+
+    def _blend(self, tile: Tile, values: np.ndarray) -> None:
+        assert self._held is not None
+        cols = slice(tile.keep.col, tile.keep.col + tile.keep.width)
+        nowhere = np.isnan(values)
+        if nowhere.any():
+            if self._lost is None:
+                self._lost = np.zeros_like(self._held)
+            self._lost[:, :, cols] += nowhere * tile.weight
+            values = np.where(nowhere, 0, values)
+        self._held[:, :, cols] += values * tile.weight
+
+    def _finished(self, rows: int) -> np.ndarray:
+        assert self._held is not None
+        if self._lost is None:
+            return self._held[:, :rows]
+        left = 1 - self._lost[:, :rows]
+        # A weight is at least (1 / 2 overlap)^2; what is smaller is what rounding left of zero.
+        somewhere = left > 1e-5
+        return np.where(somewhere, self._held[:, :rows] / np.where(somewhere, left, 1), np.nan).astype(self._held.dtype)
 
     def _open_row(self, bands: int, dtype: np.dtype, top: int, bottom: int) -> None:
-        width = max(tile.keep.col + tile.keep.width for tile in self._tiles)
-        row = np.zeros((bands, bottom - top, width), dtype)
-        if self._held is not None:
-            shared = self._held_rows[1] - top
-            row[:, :shared] = self._held[:, self._held.shape[1] - shared :]
-        self._held, self._held_rows = row, (top, bottom)
+        shape, shared = (bands, bottom - top, self._width), self._rows[1] - top
+        self._held = _carried(self._held, shape, shared, dtype)
+        self._lost = None if self._lost is None else _carried(self._lost, shape, shared, dtype)
+        self._rows = (top, bottom)
+
+
+def _carried(before: np.ndarray | None, shape: tuple[int, int, int], shared: int, dtype: np.dtype) -> np.ndarray:
+    """Zeros of ``shape`` whose first ``shared`` rows are the last ones of the row of tiles before."""
+    row = np.zeros(shape, dtype)
+    if before is not None:
+        row[:, :shared] = before[:, before.shape[1] - shared :]
+    return row

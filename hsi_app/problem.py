@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from hsi_app.physics.operator import LinearOperator
+    from hsi_app.tiling import Window
 
 # Arrays a method worked out once for the whole scene; plain NumPy, so that they can be stored and shared.
 Shared = Mapping[str, "np.ndarray"]
@@ -26,6 +27,7 @@ class Problem:
     valid : (B, H, W) bool tensor, True where observed
     task : 'denoise', 'destripe', 'inpaint', 'sr', 'deblur', 'dehaze'
     wavelengths_nm : (B,) float array, or None
+    window : where the tensors lie in the scene, or None for a scene of its own
     operator : what the observation did to the cube beside noise and gaps, or None for nothing
     shared : what the method's ``prepare`` found for the whole scene
     guide : (b, H', W') float32 tensor of a second image (fusion), or None
@@ -35,6 +37,7 @@ class Problem:
     valid: torch.Tensor
     task: str
     wavelengths_nm: np.ndarray | None = None
+    window: Window | None = None
     operator: LinearOperator | None = None
     shared: Shared = field(default_factory=dict)
     guide: torch.Tensor | None = None

@@ -267,6 +267,7 @@ class _Pipeline:
             _padded(valid, self.spec.extent.multiple_of),
             self.task,
             self.scene.wavelengths_nm,
+            tile.read,
             shared=self.shared,
         )
         import torch
@@ -374,7 +375,9 @@ def _plan(scene: Scene, extent: Extent, budget: int, tile_px: int | None) -> lis
             f"a tile of {SMALLEST_TILE_PX} px needs {devices.format_bytes(smallest)} and"
             f" {devices.format_bytes(budget)} are left; raise --memory."
         )
-    return plan_tiles((height, width), (rows, cols), margin=extent.margin_px, overlap=extent.overlap_px)
+    return plan_tiles(
+        (height, width), (rows, cols), margin=extent.margin_px, overlap=extent.overlap_px, align=extent.align_px
+    )
 
 
 def _history(spec: MethodSpec, params: Parameters, task: str) -> str:

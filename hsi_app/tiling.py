@@ -60,12 +60,14 @@ class Tile:
         return bool((self.ramps[0] < 1).any() or (self.ramps[1] < 1).any())
 
 
-def _spans(length: int, size: int, overlap: int) -> list[tuple[int, int, np.ndarray]]:
+def _spans(length: int, size: int, overlap: int, align: int) -> list[tuple[int, int, np.ndarray]]:
     """Cut an axis into spans (start, stop, ramp) whose ramps add to one."""
-    size = min(max(size, 2 * overlap + 1), length)
+    # Below three overlaps a span's rise and fall may meet, and three ramps over one pixel no longer add to one.
+    size = min(max(size, 3 * overlap, 1), length)
     count = 1 if size >= length else -(-(length - overlap) // (size - overlap))
     # Even spans rather than a thin last one: a thin span has little context to work with.
     edges = np.round(np.linspace(0, length - overlap, count + 1)).astype(int)
+    edges[1:-1] -= edges[1:-1] % align
     spans = []
     for k in range(count):
         start, stop = int(edges[k]), int(edges[k + 1]) + overlap
@@ -79,23 +81,26 @@ def _spans(length: int, size: int, overlap: int) -> list[tuple[int, int, np.ndar
     return spans
 
 
-def plan_tiles(shape: tuple[int, int], size: tuple[int, int], *, margin: int = 0, overlap: int = 0) -> list[Tile]:
+def plan_tiles(
+    shape: tuple[int, int], size: tuple[int, int], *, margin: int = 0, overlap: int = 0, align: int = 1
+) -> list[Tile]:
     """Cover an image with tiles, row by row.
 
     Parameters
     ----------
     shape : (H, W) of the image, px
-    size : (height, width) of a tile's kept part at most, px
+    size : (height, width) of a tile's kept part at most, px; at least three overlaps are used
     margin : context read around the kept part and thrown away, px
     overlap : px shared by neighbours and blended with linear ramps
+    align : kept parts begin at multiples of this, px; with ``margin`` a multiple too, so do the parts read
 
     Returns
     -------
     Tiles in row-major order; ``sum(tile.weight) == 1`` at every pixel.
     """
     tiles = []
-    for top, bottom, row_ramp in _spans(shape[0], size[0], overlap):
-        for left, right, col_ramp in _spans(shape[1], size[1], overlap):
+    for top, bottom, row_ramp in _spans(shape[0], size[0], overlap, align):
+        for left, right, col_ramp in _spans(shape[1], size[1], overlap, align):
             keep = Window(top, left, bottom - top, right - left)
             tiles.append(Tile(keep.grown(margin, shape), keep, (row_ramp, col_ramp)))
     return tiles

@@ -40,6 +40,7 @@ class Extent:
     kind : 'whole', or 'tile' where it may run piece by piece
     margin_px : context around a tile that its result depends on
     overlap_px : px blended between neighbours, for methods whose tiles do not agree exactly
+    align_px : tiles begin at multiples of this, for methods that work on a grid of patches
     multiple_of : height and width of what the method is given must be multiples of this
     memory_factor : peak bytes of a run over the bytes of its float32 input
     """
@@ -47,6 +48,7 @@ class Extent:
     kind: Literal["whole", "tile"] = "whole"
     margin_px: int = 0
     overlap_px: int = 0
+    align_px: int = 1
     multiple_of: int = 1
     memory_factor: float = 6.0
 

@@ -1,26 +1,110 @@
-"""What the low-rank method works out once for a whole scene."""
+"""What the low-rank method works out once for a whole scene: noise, subspace, and where the damage is."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from hsi_app.jobs import Job
+from hsi_app.methods.lowrank.outliers import OUTLIER_STD, find_stuck, is_stuck, robust_fit, tensors_of
 from hsi_app.methods.lowrank.spec import LowRankParameters
+from hsi_app.methods.lowrank.stripes import find_stripes
+from hsi_app.noise import noise_from_covariance
 from hsi_app.problem import Shared
 from hsi_app.scene import Scene
+from hsi_app.subspace import Moments, Subspace, fit_subspace
+
+# A robust fit works on a sample of spectra: enough to fix some tens of directions.
+FIT_PIXELS = 2**14
+# A band is called damaged when this share of its samples is stuck or lies beyond 8 noise standard deviations;
+# natural scenes keep below it, one impulse in two hundred samples does not.
+DAMAGED_SHARE = 0.005
+# With more gaps than this the first subspace is too rough to call a residual wild.
+MOSTLY_OBSERVED = 0.9
+# A gap or two in a spectrum the pixel-wise solution bridges; beyond this share the neighbours must help.
+COMPLETE_FROM_SHARE = 0.02
 
 
 def prepare(scene: Scene, params: LowRankParameters, task: str, job: Job) -> Shared:
-    """Noise level of each band and the signal subspace of the scene."""
-    job.step(0.0, "subspace")
-    count = scene.shape[0]
-    gram, total, n = np.zeros((count, count)), np.zeros(count), 0
-    for _, values, _ in scene.strips():
-        x = values.reshape(count, -1).double().numpy()
-        gram += x @ x.T
-        total += x.sum(1)
-        n += x.shape[1]
-    mean = total / n
-    _, vectors = np.linalg.eigh(gram / n - np.outer(mean, mean))
-    rank = min(params.rank or 6, count)
-    return {"basis": vectors[:, ::-1][:, :rank].copy(), "mean": mean}
+    """Noise level of each band, signal subspace, stripes, and whether samples must be doubted or completed."""
+    moments = Moments(scene.shape[0])
+    for window, values, valid in scene.strips():
+        moments.add(values, valid)
+        job.step(0.4 * (window.row + window.height) / scene.shape[1], "measuring noise and subspace")
+    observed = moments.observed
+    if moments.pixels >= 2:
+        covariance = moments.covariance
+        noise = np.maximum(noise_from_covariance(covariance, moments.pixels), 1e-6)
+        subspace = fit_subspace(moments.mean, covariance, noise, moments.pixels, _rank(params, scene))
+    else:
+        # One pixel has no statistics: call everything signal.
+        bands = scene.shape[0]
+        subspace = Subspace(moments.mean, np.full(bands, 1e-6), np.eye(bands)[:, :1], np.ones(bands))
+    missing_share = 1 - float(observed.mean()) / (scene.shape[1] * scene.shape[2])
+    values, valid = _sample_spectra(scene)
+    reject = params.outliers == "on" or (
+        params.outliers == "auto" and (task == "destripe" or _looks_damaged(values, valid, subspace))
+    )
+    stuck = np.full((scene.shape[0], 0), np.nan, np.float32)
+    outlier_share = np.zeros(scene.shape[0])
+    if (reject or missing_share > 0) and values.shape[1] > 1:
+        fit = robust_fit(
+            values,
+            valid,
+            _rank(params, scene),
+            reject=reject,
+            on_step=lambda f: job.step(0.4 + 0.3 * f, "robust subspace"),
+        )
+        subspace, stuck, outlier_share = fit.subspace, fit.stuck, fit.outlier_share
+    shared: dict[str, np.ndarray] = {
+        "mean": subspace.mean,
+        "noise_std": subspace.noise_std,
+        "basis": subspace.basis,
+        "eigenvalues": subspace.eigenvalues,
+        "stuck": stuck,
+        "reject": np.array(reject),
+        "outlier_share": outlier_share,
+        "missing_share": np.array(missing_share),
+        "complete": np.array(missing_share > COMPLETE_FROM_SHARE or bool((observed == 0).any())),
+    }
+    if reject:
+        rows, cols = find_stripes(scene, subspace, stuck, lambda f: job.step(0.7 + 0.3 * f, "looking for stripes"))
+        shared["stripe_rows"], shared["stripe_cols"] = rows, cols
+    job.step(1.0, f"rank {subspace.rank}")
+    return shared
+
+
+def subspace_of(shared: Shared) -> Subspace:
+    """The subspace as ``prepare`` stored it."""
+    return Subspace(shared["mean"], shared["noise_std"], shared["basis"], shared["eigenvalues"])
+
+
+def _rank(params: LowRankParameters, scene: Scene) -> int | None:
+    return None if params.rank is None else min(params.rank, scene.shape[0])
+
+
+def _sample_spectra(scene: Scene) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spectra with at least one sample, spread over the scene: (B, P) values and validity."""
+    blocks = scene.sample(FIT_PIXELS)
+    values = torch.cat([block.flatten(1) for block, _ in blocks], dim=1)
+    valid = torch.cat([seen.flatten(1) for _, seen in blocks], dim=1)
+    some = valid.any(dim=0)
+    return (values, valid) if bool(some.all()) else (values[:, some], valid[:, some])
+
+
+def _looks_damaged(values: torch.Tensor, valid: torch.Tensor, subspace: Subspace) -> bool:
+    """True if some band has many stuck samples or wild residuals."""
+    step = max(1, values.shape[1] // 4096)
+    values, valid = values[:, ::step], valid[:, ::step]
+    stuck = is_stuck(values, find_stuck(values, valid)) & valid
+    count = valid.sum(dim=1).clamp_min(1)
+    if bool((stuck.sum(dim=1) / count > DAMAGED_SHARE).any()):
+        return True
+    if float(valid.float().mean()) < MOSTLY_OBSERVED:
+        return False
+    basis, mean, std = tensors_of(subspace, values)
+    whitened = torch.where(valid, (values - mean) / std, 0.0)
+    residual = (whitened - basis @ (basis.T @ whitened)).abs()
+    typical = 1.4826 * residual.median(dim=1, keepdim=True).values.clamp_min(0.05)
+    wild = (residual > 2 * OUTLIER_STD * typical) & valid
+    return bool((wild.sum(dim=1) / count > DAMAGED_SHARE).any())

@@ -26,10 +26,10 @@ class LowRankParameters(Parameters):
         ge=0.0,
         le=4.0,
     )
-    denoiser: Literal["collaborative", "nlm", "none"] = parameter(
+    denoiser: Literal["collaborative", "dct", "none"] = parameter(
         "collaborative",
-        "Denoiser of the component images: groups of similar patches, non-local means, or none (projection).",
-        source="Lebrun, Buades, Morel 2013; Buades, Coll, Morel 2005",
+        "Denoiser of the component images: groups of similar patches, sliding DCT (faster), or none (projection).",
+        source="Lebrun, Buades, Morel 2013; Yu and Sapiro 2011",
     )
     outliers: Literal["auto", "on", "off"] = parameter(
         "auto",
@@ -46,7 +46,7 @@ SPEC = MethodSpec(
     parameters=LowRankParameters,
     run="hsi_app.methods.lowrank.run:restore",
     prepare="hsi_app.methods.lowrank.prepare:prepare",
-    extent=Extent("tile", margin_px=24, memory_factor=4.0),
+    extent=Extent("tile", margin_px=36, align_px=3, memory_factor=4.0),
     references=(
         Reference(
             "L. Zhuang and J. M. Bioucas-Dias, Fast hyperspectral image denoising and inpainting based on low-rank"
