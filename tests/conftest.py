@@ -16,13 +16,10 @@ from hsi_app.georef import GeoRef
 ROOT = Path(__file__).resolve().parents[1]
 UTM_33N = "EPSG:32633"
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Sums over threads come out in any order; with one thread the same input gives the same bits."""
-    import torch
-
-    torch.set_num_threads(1)
+# Sums over threads come out in any order; with one thread the same input gives the same bits. Set here, before
+# anything imports torch, so that tests without torch need not pay for its import.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +33,9 @@ def real_data() -> Path:
 
 def smooth_field(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """(height, width) float64 in [0, 1]: a few slow waves, as an abundance map varies."""
-    rows, cols = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j] if min(height, width) > 1 else np.zeros((2, height, width))
+    rows, cols = (
+        np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j] if min(height, width) > 1 else np.zeros((2, height, width))
+    )
     field = np.zeros((height, width))
     for _ in range(4):
         fy, fx, phase = rng.uniform(-2.5, 2.5), rng.uniform(-2.5, 2.5), rng.uniform(0, 2 * np.pi)

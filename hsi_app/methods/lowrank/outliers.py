@@ -98,8 +98,9 @@ def robust_fit(
         if reject:
             ok = usable & (residual.abs() <= OUTLIER_STD)
         scale = MAD_TO_STD * _masked_median(residual.abs(), ok).double().cpu().numpy()
-        # The fit has used up rank / B of each sample's freedom.
-        scale /= np.sqrt(max(1 - subspace.rank / len(values), 0.25))
+        # A band takes part in its own prediction; without its leverage a band that rules a component would look
+        # ever cleaner and rule it ever more.
+        scale /= np.sqrt(np.clip(1 - np.square(subspace.basis).sum(axis=1), 0.1, 1.0))
         noise = np.maximum(subspace.noise_std * np.clip(scale, 0.2, 5.0), noise_floor(noise))
         filled = torch.where(ok, values, predicted * std + mean)
         subspace = _fit(filled, noise, ok, rank)
