@@ -55,12 +55,14 @@ class Restoration:
     Parameters
     ----------
     values : (B, H, W) float32 tensor, scaled like ``Problem.observed``; NaN where it could not restore
+    untouched : (B, H, W) bool tensor, True where the method left a sample exactly as it was, or None
     extras : further images by name, (B, H, W) or (H, W) in the same scaling ('stripes', 'spread')
     abundances : (K, H, W) or None; endmembers : (B, K) or None
     trace : plain numbers and lists that say how it went (rank, iterations, residuals)
     """
 
     values: torch.Tensor
+    untouched: torch.Tensor | None = None
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
     abundances: torch.Tensor | None = None
     endmembers: torch.Tensor | None = None

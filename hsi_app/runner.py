@@ -280,7 +280,12 @@ class _Pipeline:
         scaling = self.scene.scaling
         self._keep_extras(restoration, tile, height, width)
         kept = restoration.values[:, :height, :width][:, rows, cols].float()
-        return (kept * scaling.span + scaling.offset).cpu().numpy()
+        restored = (kept * scaling.span + scaling.offset).cpu().numpy()
+        if restoration.untouched is not None:
+            # Scaling there and back costs the last bits; what a method left alone comes back exactly.
+            same = restoration.untouched[:, :height, :width][:, rows, cols].cpu().numpy()
+            restored[same] = self.scene.cube.block(tile.keep)[0][self.scene.bands][same]
+        return restored
 
     def _keep_extras(self, restoration: Restoration, tile: Tile, height: int, width: int) -> None:
         rows, cols = tile.keep.inside(tile.read)

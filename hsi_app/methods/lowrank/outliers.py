@@ -98,9 +98,9 @@ def robust_fit(
         if reject:
             ok = usable & (residual.abs() <= OUTLIER_STD)
         scale = MAD_TO_STD * _masked_median(residual.abs(), ok).double().cpu().numpy()
-        # A band takes part in its own prediction; without its leverage a band that rules a component would look
-        # ever cleaner and rule it ever more.
-        scale /= np.sqrt(np.clip(1 - np.square(subspace.basis).sum(axis=1), 0.1, 1.0))
+        # Judge a band by what the others say of it: with its own share in its prediction, a band that rules a
+        # component would look ever cleaner and rule it ever more.
+        scale /= 1 - leverage(subspace)
         noise = np.maximum(subspace.noise_std * np.clip(scale, 0.2, 5.0), noise_floor(noise))
         filled = torch.where(ok, values, predicted * std + mean)
         subspace = _fit(filled, noise, ok, rank)
@@ -123,6 +123,11 @@ def prior_variance(subspace: Subspace, like: torch.Tensor) -> torch.Tensor:
     """(r,) variances of the coefficients without noise, whitened units, at least a tenth of the noise."""
     signal = np.maximum(subspace.eigenvalues[: subspace.rank] - 1, 0.1)
     return torch.as_tensor(signal, dtype=like.dtype, device=like.device)
+
+
+def leverage(subspace: Subspace) -> np.ndarray:
+    """(B,) share of each band in its own low-rank prediction, in [0, 0.98]."""
+    return np.minimum(np.square(subspace.basis).sum(axis=1), 0.98)
 
 
 def noise_floor(noise: np.ndarray) -> float:

@@ -57,7 +57,9 @@ def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoratio
         coefficients = solve_coefficients(believed.flatten(1), ok.flatten(1), basis, variance)
         images = denoise_components(coefficients.reshape(rank, height, width), params.strength, kind, report)
     predicted = (basis @ images.flatten(1)).reshape(problem.observed.shape)
+    untouched = None
     if problem.task == "destripe":
+        untouched = ok & (_stripes(problem) == 0)
         # Samples that were believed keep their own value, less their stripe.
         predicted = torch.where(ok, whitened, predicted)
     values = predicted * std + mean
@@ -65,7 +67,7 @@ def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoratio
     if reject:
         damage = _stripes(problem) + torch.where(problem.valid & ~ok, whitened - predicted, 0.0)
         extras["damage"] = torch.where(problem.valid & (damage != 0), problem.observed - values, 0.0)
-    return Restoration(values, extras, trace=trace)
+    return Restoration(values, untouched, extras, trace=trace)
 
 
 def _stripes(problem: Problem) -> torch.Tensor:

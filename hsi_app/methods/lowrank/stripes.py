@@ -8,14 +8,16 @@ import numpy as np
 import torch
 
 from hsi_app.methods.lowrank.complete import solve_coefficients
-from hsi_app.methods.lowrank.outliers import OUTLIER_STD, is_stuck, prior_variance, tensors_of
+from hsi_app.methods.lowrank.outliers import OUTLIER_STD, is_stuck, leverage, prior_variance, tensors_of
+from hsi_app.noise import MAD_TO_STD
 from hsi_app.scene import Scene
 from hsi_app.subspace import Subspace
 
-# A line belongs to a stripe when its mean residual exceeds this many standard errors; a band is corrected
-# only where its lines scatter this many times more than noise lets them.
-LINE_STD = 4.0
-BAND_RATIO = 2.0
+# A line alone is a stripe when its mean residual exceeds this many standard errors (40,000 lines of a usual
+# scene hold less than one such by chance); a band is striped throughout where its typical line exceeds what
+# noise allows by this factor (five standard deviations of that estimate at 100 lines).
+LINE_STD = 5.0
+BAND_RATIO = 1.5
 # Lines on each side that a stripe must stand out from: what varies more slowly is scene.
 NEIGHBOURS = 7
 PASSES = 2
@@ -39,6 +41,7 @@ def find_stripes(
     for index in range(PASSES):
         sums = [np.zeros((bands, height)), np.zeros((bands, width))]
         counts = [np.zeros((bands, height)), np.zeros((bands, width))]
+        squares = np.zeros(bands)
         for window, values, valid in scene.strips():
             here = slice(window.row, window.row + window.height)
             offset = torch.as_tensor(rows[:, here, None] + cols[:, None, :], dtype=values.dtype, device=values.device)
@@ -49,10 +52,14 @@ def find_stripes(
             for axis, part in ((0, here), (1, slice(None))):
                 sums[axis][:, part] += kept.sum(2 - axis).double().cpu().numpy()
                 counts[axis][:, part] += seen.sum(2 - axis).double().cpu().numpy()
+            squares += kept.square().sum((1, 2)).double().cpu().numpy()
             on_step((index + (window.row + window.height) / height) / PASSES)
-        candidates = [_significant(s / np.maximum(c, 1), c) for s, c in zip(sums, counts, strict=True)]
-        # A line of one direction shows in every line of the other only as a constant, so both can be found at once.
-        rows, cols = candidates
+        # Scatter within the lines: what stripes cannot have made.
+        total, between = np.maximum(counts[0].sum(1), 1), (sums[0] ** 2 / np.maximum(counts[0], 1)).sum(1)
+        between += (sums[1] ** 2 / np.maximum(counts[1], 1)).sum(1) - sums[0].sum(1) ** 2 / total
+        noise = np.sqrt(np.maximum(squares - between, 1e-12 * squares + 1e-30) / total)[:, None]
+        # A line of one direction adds to every line of the other the same, so both are found at once.
+        rows, cols = (_significant(s / np.maximum(c, 1), c, noise) for s, c in zip(sums, counts, strict=True))
     return rows, cols
 
 
@@ -68,19 +75,22 @@ def _residual(
     for _ in range(2):
         predicted = basis @ solve_coefficients(torch.where(ok, corrected, 0.0), ok, basis, variance)
         ok = usable.flatten(1) & ((corrected - predicted).abs() <= OUTLIER_STD)
-    return whitened - predicted.reshape(values.shape), usable
+    # Without its own share in the prediction: a stripe must not explain itself.
+    alone = torch.as_tensor(1 / (1 - leverage(subspace)), dtype=values.dtype, device=values.device)
+    residual = (corrected - predicted) * alone[:, None]
+    return residual.reshape(values.shape) + offset, usable
 
 
-def _significant(means: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Keep the part of line means (B, L) that stands out from the neighbouring lines and from noise."""
+def _significant(means: np.ndarray, counts: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Part of the line means (B, L) that stands out from the neighbouring lines and from noise (B, 1)."""
     from scipy.ndimage import median_filter
 
     size = min(2 * NEIGHBOURS + 1, means.shape[1])
     sharp = means - median_filter(means, size=(1, size), mode="nearest")
-    error = 1 / np.sqrt(np.maximum(counts, 1))
-    ratio = np.sqrt(np.mean((sharp / error) ** 2, axis=1, keepdims=True))
-    strong = np.abs(sharp) > LINE_STD * error
-    # In a band striped throughout every line is offset, strong or not; in others only the strong ones.
-    throughout = np.median(np.abs(sharp / error), axis=1, keepdims=True) > BAND_RATIO
-    chosen = (counts > 0) & (ratio > BAND_RATIO) & (strong | throughout)
-    return np.where(chosen, sharp, 0.0)
+    errors = np.abs(sharp) * np.sqrt(np.maximum(counts, 1)) / noise
+    # A band striped throughout: its typical line is off by more than noise allows. All its lines are corrected,
+    # by the share of their variance that is stripe.
+    typical = MAD_TO_STD * np.median(errors, axis=1, keepdims=True)
+    throughout = np.where(typical > BAND_RATIO, 1 - 1 / np.maximum(typical, 1) ** 2, 0.0)
+    gain = np.where(errors > LINE_STD, 1.0, throughout)
+    return np.where(counts > 0, gain * sharp, 0.0)
