@@ -62,12 +62,14 @@ class Tile:
 
 def _spans(length: int, size: int, overlap: int, align: int) -> list[tuple[int, int, np.ndarray]]:
     """Cut an axis into spans (start, stop, ramp) whose ramps add to one."""
-    # Below three overlaps a span's rise and fall may meet, and three ramps over one pixel no longer add to one.
-    size = min(max(size, 3 * overlap, 1), length)
-    count = 1 if size >= length else -(-(length - overlap) // (size - overlap))
+    # Counted in units of ``align``. Even spans are at least 2/3 of the longest; a span shorter than the overlap
+    # would put three ramps over one pixel, which no longer add to one.
+    longest = max((size - overlap) // align, -(-3 * -(-overlap // align) // 2), 1)
+    units = -(-(length - overlap) // align)
+    count = 1 if size >= length else max(-(-units // longest), 1)
     # Even spans rather than a thin last one: a thin span has little context to work with.
-    edges = np.round(np.linspace(0, length - overlap, count + 1)).astype(int)
-    edges[1:-1] -= edges[1:-1] % align
+    edges = np.round(np.linspace(0, units, count + 1)).astype(int) * align
+    edges[-1] = length - overlap
     spans = []
     for k in range(count):
         start, stop = int(edges[k]), int(edges[k + 1]) + overlap
@@ -89,7 +91,8 @@ def plan_tiles(
     Parameters
     ----------
     shape : (H, W) of the image, px
-    size : (height, width) of a tile's kept part at most, px; at least three overlaps are used
+    size : (height, width) of a tile's kept part at most, px; at least one ``align`` and 3/2 overlaps beside the
+        overlap itself are used
     margin : context read around the kept part and thrown away, px
     overlap : px shared by neighbours and blended with linear ramps
     align : kept parts begin at multiples of this, px; with ``margin`` a multiple too, so do the parts read
