@@ -106,4 +106,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     # torch's CPU allocator raises a plain RuntimeError; its class says nothing, so its words must.
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    words = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in words or "not enough memory" in words)

@@ -107,7 +107,8 @@ class Job:
             early = state.fraction < 0.02 or elapsed < 0.5
             remaining = None if early else elapsed * (1 - state.fraction) / state.fraction
             if preview is not None and hasattr(preview, "detach"):
-                preview = preview.detach().float().cpu().numpy()
+                # A copy: the listener may draw it while the method goes on changing its tensor.
+                preview = preview.detach().float().cpu().numpy().copy()
             state.on_progress(Progress(state.fraction, message, elapsed, remaining, preview))
 
     def cancel(self) -> None:

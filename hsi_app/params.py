@@ -29,15 +29,23 @@ class Parameters(BaseModel):
         ParameterError
             One line that names the option, what was given and what is allowed.
         """
-        known = {option.cli_name: option.name for option in options(cls)}
-        given = {known.get(key, key): value for key, value in (values or {}).items()}
+        known = {option.cli_name: option for option in options(cls)}
+        given: dict[str, Any] = {}
+        for key, value in (values or {}).items():
+            name = known[key].name if key in known else key
+            if name in given:
+                raise ParameterError(f"option '{_cli_name(name)}' is given twice; leave one out.")
+            given[name] = value
         try:
             return cls(**given)
         except ValidationError as error:
             first = error.errors()[0]
-            name = str(first["loc"][0]) if first["loc"] else "parameters"
+            name = _cli_name(str(first["loc"][0])) if first["loc"] else "parameters"
             if first["type"] == "extra_forbidden":
-                raise ParameterError(f"no option '{name}'; there are: {', '.join(known)}.") from None
+                raise ParameterError(f"no option '{name}'; there are: {', '.join(known) or 'none'}.") from None
+            if first["type"] == "missing":
+                what = known[name].description.rstrip(".")
+                raise ParameterError(f"option '{name}' is needed: {what[:1].lower()}{what[1:]}.") from None
             raise ParameterError(f"option '{name}' is {first['input']!r}: {first['msg'].lower()}.") from None
 
     def plain(self) -> dict[str, Any]:
@@ -98,7 +106,7 @@ class Option:
     @property
     def cli_name(self) -> str:
         """The option's name on the command line and in recipes, without dashes in front."""
-        return self.name.replace("_", "-")
+        return _cli_name(self.name)
 
     @property
     def range_text(self) -> str:
@@ -110,6 +118,10 @@ class Option:
         left = "(-inf" if self.lower is None else f"{'(' if self.lower_open else '['}{self.lower:g}"
         right = "inf)" if self.upper is None else f"{self.upper:g}{')' if self.upper_open else ']'}"
         return f"{left}, {right} {self.unit}".strip()
+
+
+def _cli_name(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def options(model: type[Parameters]) -> tuple[Option, ...]:
