@@ -45,5 +45,9 @@ def fit_scaling(samples: np.ndarray) -> Scaling:
         raise CubeError("every sample is missing (NaN, nodata or masked); there is nothing to restore.")
     low, high = (float(q) for q in np.quantile(samples, [LOW, HIGH]))
     span = high - low
+    if span <= 0:
+        # Nearly all samples are equal: the few others are the signal, not outliers.
+        low, high = float(samples.min()), float(samples.max())
+        span = high - low
     # A constant scene has no span: keep its unit.
     return Scaling(low, span if span > 0 else 1.0)

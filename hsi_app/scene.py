@@ -28,7 +28,7 @@ class Scene:
     cube : the observed cube
     bands : indices of the bands to work on, ascending
     device : torch device
-    mask : bool (H, W) or (B, H, W) over all bands of ``cube``, True = observed, or None; adds to the cube's own
+    mask : (H, W) or (B, H, W) over all bands of ``cube``, True or not 0 = observed, or None; adds to the cube's own
     budget : bytes this scene may keep in memory
 
     Raises
@@ -53,7 +53,7 @@ class Scene:
             raise CubeError(f"all {cube.shape[0]} bands of '{cube.name}' are marked bad; choose --bad-bands restore.")
         if mask is not None and mask.shape not in ((height, width), cube.shape):
             raise CubeError(f"mask of shape {mask.shape} for a cube of shape {cube.shape}; give {(height, width)}.")
-        self.mask = mask
+        self.mask = None if mask is None else np.asarray(mask).astype(bool)
         # float32 values, validity and the stored block that they come from.
         per_row = self.bands.size * width * (5 + cube.dtype.itemsize)
         self.strip_rows = int(max(1, min(height, budget // (4 * per_row))))
@@ -134,14 +134,21 @@ class Scene:
         samples = []
         for window in self.sample_windows():
             values, valid = self._stored(window)
-            # Every 7th sample: 7 shares no factor with usual band counts and widths, so all bands and columns count.
-            samples.append(values.reshape(-1)[::7][valid.reshape(-1)[::7]])
+            # Every 7th sample (or 11th, 13th): without a factor in common with the width, all columns count.
+            step = next((prime for prime in (7, 11, 13) if window.width % prime), 1)
+            samples.append(values.reshape(-1)[::step][valid.reshape(-1)[::step]])
         chosen = np.concatenate(samples)
-        if chosen.size == 0:
-            # The sampled places may all lie outside a narrow swath: look everywhere before giving up.
-            for window in strips(self.shape[1:], self.strip_rows):
-                values, valid = self._stored(window)
-                if valid.any():
-                    chosen = values[valid]
-                    break
-        return fit_scaling(chosen)
+        return fit_scaling(chosen if chosen.size else self._first_samples())
+
+    def _first_samples(self, enough: int = 2**20) -> np.ndarray:
+        """Valid samples from the top of the scene, for a narrow swath that all sampled places may miss."""
+        found, count = [], 0
+        for window in strips(self.shape[1:], self.strip_rows):
+            values, valid = self._stored(window)
+            # Row by row, so that the height of the strips, which follows the budget, changes nothing.
+            for row in np.flatnonzero(valid.any(axis=(0, 2))):
+                found.append(values[:, row][valid[:, row]])
+                count += found[-1].size
+                if count >= enough:
+                    return np.concatenate(found)
+        return np.concatenate(found) if found else np.empty(0, np.float32)
