@@ -21,6 +21,8 @@ STEP = 3
 SEARCH = 9
 GROUP = 32
 GUIDE_COMPONENTS = 4
+# Least noise variance over a group's signal variance that its Wiener matrix is solved for.
+FLOAT_FLOOR = 3e-6
 # Group members handled at a time: 2048 groups x 8 components x 32 x 16 floats = 33 MB.
 CHUNK_ENTRIES = 2**23
 # An output pixel depends on groups up to SEARCH + PATCH away, these on patches as far again, and on their
@@ -104,7 +106,9 @@ def filter_groups(
         noisy, clean = flat[:, index], flat_pilot[:, index]
         deviation = clean - clean.mean(2, keepdim=True)
         covariance = deviation.transpose(-1, -2) @ deviation / (starts.shape[1] - 1)
-        wiener = torch.linalg.solve(covariance + identity, covariance)
+        # Unit noise; where the signal is so strong that float32 cannot hold both, what float32 can hold.
+        floor = (FLOAT_FLOOR * covariance.diagonal(dim1=-2, dim2=-1).sum(-1)).clamp_min(1.0)[..., None, None]
+        wiener = torch.linalg.solve(covariance + floor * identity, covariance)
         mean = noisy.mean(2, keepdim=True)
         estimate = mean + (noisy - mean) @ wiener.transpose(-1, -2)
         place = index.reshape(-1)

@@ -19,7 +19,7 @@ from hsi_app.subspace import Subspace
 LINE_STD = 5.0
 BAND_RATIO = 1.5
 # Lines on each side that a stripe must stand out from: what varies more slowly is scene.
-NEIGHBOURS = 7
+NEIGHBOURS = 20
 PASSES = 2
 
 
@@ -86,7 +86,7 @@ def _significant(means: np.ndarray, counts: np.ndarray, noise: np.ndarray) -> np
     from scipy.ndimage import median_filter
 
     size = min(2 * NEIGHBOURS + 1, means.shape[1])
-    sharp = means - median_filter(means, size=(1, size), mode="nearest")
+    sharp = means - median_filter(means, size=(1, size), mode="mirror")
     errors = np.abs(sharp) * np.sqrt(np.maximum(counts, 1)) / noise
     # A band striped throughout: its typical line is off by more than noise allows. All its lines are corrected,
     # by the share of their variance that is stripe.
