@@ -1,0 +1,1 @@
+"""napari plugin of hsi-app: readers, writers, sample scenes, and the Restore and Spectrum docks."""

@@ -1,0 +1,159 @@
+"""Entry fields of the generated forms: one widget for each kind of option, none of which loses a digit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QValidator
+from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
+
+from hsi_app.params import Option
+
+# Qt's integer box holds 32 bits.
+_INT_LIMIT = 2**31 - 1
+# Digits shown: enough for any number a person types, without 0.1 turning into 0.1000000000000000055.
+_DIGITS = 15
+
+
+class FloatBox(QDoubleSpinBox):
+    """A number box that takes and shows any float ('1e-6' stays 1e-6) and steps by a tenth of its size."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        # Qt rounds to this many decimals; its largest number keeps every float as it is.
+        self.setDecimals(323)
+
+    def textFromValue(self, value: float) -> str:
+        """The shortest text that a person would write for the number."""
+        return f"{value:.{_DIGITS}g}"
+
+    def valueFromText(self, text: str) -> float:
+        """The number in a text with or without its unit."""
+        try:
+            return float(self._bare(text))
+        except ValueError:
+            return self.minimum()
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Acceptable numbers inside the range, begun ones, and what can never become one."""
+        bare = self._bare(text)
+        try:
+            value = float(bare)
+        except ValueError:
+            # '', '-', '1e', '1e-' may become numbers.
+            is_begun = not bare or bare.strip("+-.0123456789eE") == ""
+            return (QValidator.State.Intermediate if is_begun else QValidator.State.Invalid), text, position
+        is_inside = math.isfinite(value) and self.minimum() <= value <= self.maximum()
+        return (QValidator.State.Acceptable if is_inside else QValidator.State.Intermediate), text, position
+
+    def stepBy(self, steps: int) -> None:
+        """Up and down by about a tenth of the number."""
+        value = self.value()
+        if value:
+            size = 10.0 ** (math.floor(math.log10(abs(value)) + 1e-9) - (1 if abs(value) < 10 else 0))
+        else:
+            span = self.maximum() - self.minimum()
+            size = 0.1 if not math.isfinite(span) or span > 100 else span / 20
+        self.setValue(float(f"{value + steps * size:.12g}"))
+
+    def _bare(self, text: str) -> str:
+        suffix = self.suffix()
+        return (text[: -len(suffix)] if suffix and text.endswith(suffix) else text).strip()
+
+
+class Editor(QObject):
+    """The field of one option: its widget, its value, and a signal when a person changes it.
+
+    ``value()`` is None where nothing was entered yet (options without a default).
+    """
+
+    edited = Signal()
+
+    def __init__(self, option: Option, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.option = option
+        self.widget: QWidget = _make(option, parent)
+        self.widget.installEventFilter(self)
+        if isinstance(self.widget, QAbstractSpinBox):
+            self.widget.valueChanged.connect(self.edited)
+        elif isinstance(self.widget, QCheckBox):
+            self.widget.toggled.connect(self.edited)
+        elif isinstance(self.widget, QComboBox):
+            self.widget.currentIndexChanged.connect(self.edited)
+        elif isinstance(self.widget, QLineEdit):
+            self.widget.textChanged.connect(self.edited)
+
+    def value(self) -> Any:
+        """What is entered, as int, float, bool or str."""
+        widget = self.widget
+        if isinstance(widget, QSpinBox | QDoubleSpinBox):
+            return None if not widget.cleanText().strip() else widget.value()
+        if isinstance(widget, QCheckBox):
+            return widget.isChecked()
+        if isinstance(widget, QComboBox):
+            return widget.currentText() or None
+        assert isinstance(widget, QLineEdit)
+        return widget.text().strip() or None
+
+    def put(self, value: Any) -> None:
+        """Show a value; None empties the field."""
+        widget = self.widget
+        if isinstance(widget, QSpinBox | QDoubleSpinBox):
+            if value is None:
+                widget.clear()
+            else:
+                widget.setValue(value)
+        elif isinstance(widget, QCheckBox):
+            widget.setChecked(bool(value))
+        elif isinstance(widget, QComboBox):
+            widget.setCurrentIndex(-1 if value is None else widget.findText(str(value)))
+        elif isinstance(widget, QLineEdit):
+            widget.setText("" if value is None else str(value))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Lets the wheel scroll the dock unless the field was clicked first."""
+        # Scrolling the dock must not change the numbers that pass under the mouse.
+        if event.type() == QEvent.Type.Wheel and not self.widget.hasFocus():
+            event.ignore()
+            return True
+        return bool(super().eventFilter(watched, event))
+
+
+def _make(option: Option, parent: QWidget) -> QWidget:
+    if option.kind == "bool":
+        return QCheckBox(parent)
+    if option.kind == "choice":
+        combo = QComboBox(parent)
+        combo.addItems(list(option.choices))
+        combo.setPlaceholderText("choose…")
+        combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        return combo
+    if option.kind == "text":
+        line = QLineEdit(parent)
+        line.setPlaceholderText(option.unit)
+        return line
+    box: QSpinBox | QDoubleSpinBox = QSpinBox(parent) if option.kind == "int" else FloatBox(parent)
+    low, high = _bounds(option)
+    if isinstance(box, QSpinBox):
+        box.setRange(int(max(low, -_INT_LIMIT)), int(min(high, _INT_LIMIT)))
+    else:
+        box.setRange(low, high)
+    if option.unit:
+        box.setSuffix(f" {option.unit}")
+    box.setKeyboardTracking(False)
+    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return box
+
+
+def _bounds(option: Option) -> tuple[float, float]:
+    """Smallest and largest number allowed; open ends move to the next number inside."""
+    low = -math.inf if option.lower is None else option.lower
+    high = math.inf if option.upper is None else option.upper
+    if option.kind == "int":
+        return (math.floor(low) + 1 if option.lower_open else low), (math.ceil(high) - 1 if option.upper_open else high)
+    return (
+        (math.nextafter(low, math.inf) if option.lower_open else low),
+        (math.nextafter(high, -math.inf) if option.upper_open else high),
+    )

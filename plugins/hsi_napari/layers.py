@@ -1,0 +1,215 @@
+"""Cubes as napari layers: the cube itself, its colour picture, and what a restoration leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hsi_app.bands import TRUE_COLOUR_NM
+from hsi_app.cube import Cube
+from hsi_app.errors import CubeError
+from hsi_app.tiling import Window
+from hsi_napari.facts import FACTS, RUN, cube_from, facts_of
+from hsi_napari.planes import removed, shown
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from hsi_app.runner import Result
+
+# (data, keyword arguments of the layer, layer type), as napari takes it from readers.
+LayerData = tuple[Any, dict[str, Any], str]
+
+AXES = ("band", "y", "x")
+STRETCH_PERCENT = (2.0, 98.0)
+# A sample for the contrast: so many bands of so many rows of so many pixels.
+SAMPLE_BANDS, SAMPLE_ROWS, SAMPLE_COLS = 12, 9, 512
+# A colour picture larger than this many pixels is thinned: it is for orientation.
+COMPOSITE_PIXELS = 4_000_000
+
+# Removed signal: nothing is black on the dark canvas, excess orange, lack blue (safe for colour-blind eyes).
+DIVERGING = {
+    "name": "blue-black-orange",
+    "colors": [[0.55, 0.80, 1.0, 1.0], [0.10, 0.35, 0.75, 1.0], [0.03, 0.03, 0.04, 1.0],
+               [0.80, 0.35, 0.05, 1.0], [1.0, 0.80, 0.45, 1.0]],
+    "controls": [0.0, 0.25, 0.5, 0.75, 1.0],
+}  # fmt: skip
+
+
+def cube_to_layer(cube: Cube, name: str | None = None) -> LayerData:
+    """An image layer with a band slider. Reads no more than a small sample of the values.
+
+    The array is handed over without coordinates: napari would take unequal wavelengths for a spacing and metres
+    for a scale. Wavelengths and the map frame travel in ``metadata['hsi']``.
+    """
+    options = {
+        "name": name or cube.name,
+        "contrast_limits": contrast_limits(cube),
+        "colormap": "gray",
+        "rgb": False,
+        "multiscale": False,
+        "axis_labels": AXES,
+        "metadata": {FACTS: facts_of(cube)},
+    }
+    return shown(cube.values), options, "image"
+
+
+def is_cube(layer: Layer) -> bool:
+    """True for image layers of one number a sample and three axes."""
+    return layer._type_string == "image" and not layer.rgb and not layer.multiscale and layer.ndim == 3
+
+
+def cube_of(layer: Layer) -> Cube:
+    """The cube that a layer shows; lazy layers give lazy cubes.
+
+    Raises
+    ------
+    CubeError
+        If the layer shows something else.
+    """
+    if not is_cube(layer):
+        shape = (
+            "a colour picture" if getattr(layer, "rgb", False) else f"a {layer._type_string} layer of {layer.ndim} axes"
+        )
+        raise CubeError(f"'{layer.name}' is {shape}; choose an image layer with the axes (band, row, col).")
+    return cube_from(layer.data, layer.metadata, layer.name)
+
+
+def sample(cube: Cube) -> np.ndarray:
+    """Observed values from all over the good bands: (n,) float32, n <= 55 296."""
+    _, height, width = cube.shape
+    good = cube.axis.good if cube.axis.good.size else np.arange(cube.shape[0])
+    bands = [int(b) for b in np.unique(good[np.linspace(0, good.size - 1, SAMPLE_BANDS).round().astype(int)])]
+    rows = np.unique(((np.arange(SAMPLE_ROWS) + 0.5) * height / SAMPLE_ROWS).astype(int))
+    span = min(width, SAMPLE_COLS)
+    found = []
+    for index, row in enumerate(rows):
+        # Windows wander from left to right, so that a gap at one side does not hide the rest.
+        col = round((width - span) * index / max(rows.size - 1, 1))
+        values, valid = cube.block(Window(int(row), col, 1, span), bands)
+        found.append(values[valid])
+    return np.concatenate(found)
+
+
+def contrast_limits(cube: Cube) -> tuple[float, float]:
+    """The 2 % and 98 % quantiles of a sample without bad bands and missing values; always increasing."""
+    return _limits(sample(cube))
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = (float(q) for q in np.percentile(values, STRETCH_PERCENT))
+    return (low, high) if high > low else (low, low + max(abs(low) * 1e-3, 1e-6))
+
+
+def composite_layer(cube: Cube, targets_nm: Sequence[float] = TRUE_COLOUR_NM, name: str | None = None) -> LayerData:
+    """A colour picture as a layer: (H, W, 4) uint8, each band stretched between its quantiles, missing transparent.
+
+    Parameters
+    ----------
+    targets_nm : three wavelengths for red, green and blue
+    """
+    _, height, width = cube.shape
+    bands = cube.axis.composite(targets_nm)
+    step = int(np.ceil(np.sqrt(height * width / COMPOSITE_PIXELS)))
+    rows = -(-height // step)
+    picture = np.zeros((rows, -(-width // step), 4), np.uint8)
+    seen = np.ones(picture.shape[:2], bool)
+    for channel, band in enumerate(bands):
+        values, valid = cube.block(None, [band])
+        values, valid = values[0, ::step, ::step], valid[0, ::step, ::step]
+        low, high = _limits(values[valid])
+        picture[..., channel] = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+        seen &= valid
+    picture[..., 3] = np.where(seen, 255, 0)
+    options = {
+        "name": name or f"{cube.name} · colour",
+        "rgb": True,
+        "axis_labels": AXES[1:],
+        "scale": (step, step),
+        "translate": ((step - 1) / 2, (step - 1) / 2),
+        "metadata": {"bands": [int(b) + 1 for b in bands]},
+    }
+    return picture, options, "image"
+
+
+def placed(data: LayerData, source: Layer | None, offset: tuple[float, float] = (0, 0), factor: float = 1) -> LayerData:
+    """Put a layer where it belongs over the layer it came from.
+
+    Parameters
+    ----------
+    source : layer whose scale and translate count, or None
+    offset : (row, col) in pixels of ``source`` of the first pixel
+    factor : how many times finer than ``source`` the layer is
+    """
+    values, options, kind = data
+    step, origin = np.ones(2), np.zeros(2)
+    if source is not None:
+        step, origin = np.asarray(source.scale[-2:]), np.asarray(source.translate[-2:])
+    # Pixel centres: with a factor f the first fine centre lies (1 - 1/f) / 2 pixels above the first coarse one.
+    first = origin + step * (np.asarray(offset) - (1 - 1 / factor) / 2)
+    fine = step * np.asarray(options.get("scale", (1, 1)))[-2:] / factor
+    first = first + step * np.asarray(options.get("translate", (0, 0)))[-2:]
+    lead = (values.ndim - (1 if options.get("rgb") else 0)) - 2
+    placing = {"scale": (1,) * lead + tuple(fine.tolist()), "translate": (0,) * lead + tuple(first.tolist())}
+    return values, {**options, **placing}, kind
+
+
+def result_layers(
+    result: Result, source: Layer | None = None, offset: tuple[int, int] = (0, 0), name: str | None = None
+) -> list[LayerData]:
+    """What a run leaves, bottom to top: extra images and the removed signal (hidden), then the restored cube.
+
+    Parameters
+    ----------
+    source : layer it was made from; gives place, contrast and colour map
+    offset : (row, col) of a restored region within the layer
+    name : first part of the layers' names; the cube's when not given
+    """
+    cube, stem = result.cube, name or result.observed.name
+    record = plain_record(result.record)
+    factor = cube.shape[1] / result.observed.shape[1]
+    restored = cube_to_layer(cube, f"{stem} · restored")
+    if source is not None:
+        restored[1].update(contrast_limits=tuple(source.contrast_limits), colormap=source.colormap)
+    restored[1]["metadata"][RUN] = record
+    layers = [_extra(image, f"{stem} · {key}", cube) for key, image in result.extras.items()]
+    if factor == 1:
+        layers.append(_difference(result, f"{stem} · removed"))
+    for _, options, _ in layers:
+        options["visible"] = False
+        options["metadata"][RUN] = record
+    return [placed(layer, source, offset, factor) for layer in [*layers, restored]]
+
+
+def plain_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's record as a dict of its own, so that editing the layer's metadata does not change the result."""
+    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in record.items()}
+
+
+def _difference(result: Result, name: str) -> LayerData:
+    data = removed(result.observed, result.cube)
+    like = Cube(data, bands=result.cube.axis, georef=result.cube.georef, name=name, unit=result.cube.unit,
+                gain=result.cube.gain)  # fmt: skip
+    return _signed(like, name)
+
+
+def _extra(image: np.ndarray, name: str, cube: Cube) -> LayerData:
+    if image.ndim == 3 and image.shape[0] == cube.shape[0]:
+        return _signed(Cube(image, bands=cube.axis, georef=cube.georef, name=name, gain=cube.gain), name)
+    low, high = _limits(image[np.isfinite(image)])
+    options = {"name": name, "contrast_limits": (low, high), "colormap": "viridis", "rgb": False, "metadata": {}}
+    return image, options, "image"
+
+
+def _signed(cube: Cube, name: str) -> LayerData:
+    """A layer around zero; symmetric limits where both signs occur."""
+    data, options, kind = cube_to_layer(cube, name)
+    values = sample(cube)
+    if values.size and values.min() < 0:
+        reach = float(np.percentile(np.abs(values), STRETCH_PERCENT[1])) or float(np.abs(values).max())
+        options.update(contrast_limits=(-reach, reach), colormap=DIVERGING)
+    return data, options, kind

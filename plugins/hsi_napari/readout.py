@@ -1,0 +1,89 @@
+"""Says in the canvas which band the slider shows: 'band 57 of 90 · 864.3 nm · bad'."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from hsi_app.bands import BandAxis
+from hsi_app.errors import CubeError
+from hsi_napari.facts import FACTS
+from hsi_napari.layers import cube_of, is_cube
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+_attached: weakref.WeakKeyDictionary[ViewerModel, BandReadout] = weakref.WeakKeyDictionary()
+
+
+class BandReadout:
+    """Keeps the viewer's text overlay in step with the band slider and the chosen layer."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        # Weak, for the viewer's own events keep this object's methods weakly too: neither outlives the other.
+        self._viewer = weakref.ref(viewer)
+        viewer.dims.events.current_step.connect(self._update)
+        viewer.dims.events.ndisplay.connect(self._update)
+        viewer.layers.selection.events.active.connect(self._update)
+        viewer.layers.events.inserted.connect(self._update)
+        viewer.layers.events.removed.connect(self._update)
+        self._update()
+
+    def _update(self, event: Any = None) -> None:
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        overlay = _overlay(viewer)
+        layer = shown_cube(viewer)
+        text = "" if layer is None or viewer.dims.ndisplay != 2 else band_text(layer, viewer)
+        if text:
+            overlay.position = "bottom_left"
+            overlay.font_size = 11
+        overlay.text = text
+        overlay.visible = bool(text)
+
+
+def attach(viewer: ViewerModel) -> None:
+    """Show the band of the chosen cube in this viewer from now on; a second call changes nothing."""
+    if viewer not in _attached:
+        _attached[viewer] = BandReadout(viewer)
+
+
+def shown_cube(viewer: ViewerModel) -> Layer | None:
+    """The chosen layer if it is a cube with facts, else the topmost visible one that is."""
+    active = viewer.layers.selection.active
+    if active is not None and is_cube(active) and FACTS in active.metadata:
+        return active
+    for layer in reversed(viewer.layers):
+        if layer.visible and is_cube(layer) and FACTS in layer.metadata:
+            return layer
+    return None
+
+
+def band_text(layer: Layer, viewer: ViewerModel) -> str:
+    """What is said of the band that the slider shows; empty where the layer has none there."""
+    try:
+        axis = cube_of(layer).axis
+    except CubeError:
+        return ""
+    band = round(float(layer.world_to_data(viewer.dims.point[-layer.ndim :])[0]))
+    return describe_band(axis, band) if 0 <= band < axis.count else ""
+
+
+def describe_band(axis: BandAxis, band: int) -> str:
+    """'band 57 of 90 · 864.3 nm · bad'; the first band is 1."""
+    parts = [f"band {band + 1} of {axis.count}"]
+    if axis.centres_nm is not None:
+        parts.append(f"{axis.centres_nm[band]:.1f} nm")
+    if axis.names is not None and axis.centres_nm is None:
+        parts.append(axis.names[band])
+    if axis.is_bad[band]:
+        parts.append("bad")
+    return " · ".join(parts)
+
+
+def _overlay(viewer: ViewerModel) -> Any:
+    # napari 0.9 moved its overlays to viewer.canvas; 0.7 and 0.8 keep them on the viewer.
+    canvas = getattr(viewer, "canvas", None)
+    return viewer.text_overlay if canvas is None else canvas.overlays.text

@@ -1,0 +1,53 @@
+"""Colours that follow napari's theme."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Lines of pins: distinct for colour-blind eyes and of middle lightness, so that they show on dark and light.
+LINE_COLOURS = ("#e8871e", "#3c9dd0", "#2ca25f", "#d1609e", "#b59410", "#8c6bd6", "#d1524f", "#17a2a2")
+
+
+@dataclass(frozen=True)
+class ThemeColours:
+    """Colours as '#rrggbb'."""
+
+    text: str
+    muted: str
+    background: str
+    raised: str
+    accent: str
+    error: str
+    warning: str
+
+
+def theme_colours(theme_id: str) -> ThemeColours:
+    """The colours of a napari theme, with a quieter text for notes."""
+    from napari.utils.theme import get_theme
+
+    theme = get_theme(theme_id)
+    text, background = _hex(theme.text), _hex(theme.background)
+    return ThemeColours(
+        text=text,
+        muted=mixed(text, background, 0.38),
+        background=background,
+        raised=_hex(theme.foreground),
+        accent=_hex(theme.current),
+        error=mixed(_hex(theme.error), text, 0.35),
+        warning=_hex(theme.warning),
+    )
+
+
+def mixed(first: str, second: str, share: float) -> str:
+    """``first`` with a share of ``second`` in it."""
+    pairs = zip(_channels(first), _channels(second), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def _hex(colour: object) -> str:
+    red, green, blue = colour.as_rgb_tuple(alpha=False)  # type: ignore[attr-defined]
+    return f"#{red:02x}{green:02x}{blue:02x}"

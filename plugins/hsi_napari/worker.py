@@ -1,0 +1,91 @@
+"""Long work beside the window: a restoration in a thread, with progress, cancel and one line if it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.qt.threading import WorkerBase, WorkerBaseSignals
+from qtpy.QtCore import Signal
+
+from hsi_app.cube import Cube
+from hsi_app.errors import HsiError
+from hsi_app.jobs import Job, Progress
+
+if TYPE_CHECKING:
+    from hsi_app.runner import Result, Settings
+
+# The window is told at most this often; a method may report a thousand tiles a second.
+REPORT_EVERY_S = 0.05
+
+
+class RestoreSignals(WorkerBaseSignals):
+    """Signals of a restoration; all arrive in the thread of who listens."""
+
+    progressed = Signal(object)
+
+
+class RestoreWorker(WorkerBase):
+    """One run of ``hsi_app.runner.restore`` in a thread.
+
+    ``returned`` carries the Result, ``errored`` the exception (Cancelled when it was stopped), ``progressed`` a
+    Progress. ``quit`` asks the job to stop, so closing napari stops a run at its next step.
+    """
+
+    def __init__(
+        self, cube: Cube, method: str, options: dict[str, Any], settings: Settings, mask: np.ndarray | None = None
+    ) -> None:
+        super().__init__(SignalsClass=RestoreSignals)
+        self.job = Job(seed=settings.seed, on_progress=self._report)
+        self._run = (cube, method, options, settings, mask)
+        self._told = -1.0
+
+    def work(self) -> Result:
+        """Restore; runs in the thread."""
+        # Here, not at the top: this is where torch is paid for, and the window stays alive meanwhile.
+        from hsi_app.runner import restore
+
+        cube, method, options, settings, mask = self._run
+        return restore(cube, method, options, settings, mask=mask, job=self.job)
+
+    def quit(self) -> None:
+        """Ask the run to stop at its next step."""
+        self.job.cancel()
+
+    def _report(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.fraction >= 1 or progress.preview is not None or now - self._told >= REPORT_EVERY_S:
+            self._told = now
+            self.signals.progressed.emit(progress)
+
+
+class TaskWorker(WorkerBase):
+    """Any other slow call in a thread (saving, a report); ``returned`` carries what it gives back."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__()
+        self._call = call
+
+    def work(self) -> Any:
+        """Call; runs in the thread."""
+        return self._call()
+
+
+def one_line(error: BaseException) -> str:
+    """What a person is told of a failure: the program's own line, or the kind and words of an unforeseen one."""
+    if isinstance(error, HsiError):
+        return str(error)
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"unexpected {type(error).__name__}: {first}".rstrip(": ")
+
+
+def time_left(progress: Progress) -> str:
+    """'about 40 s left', 'about 3 min left', or '' while nobody can say."""
+    left = progress.remaining_s
+    if left is None:
+        return ""
+    if left < 90:
+        return f"about {max(round(left), 1)} s left"
+    return f"about {round(left / 60)} min left"
