@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,7 +15,7 @@ import numpy as np
 
 from hsi_app import device as devices
 from hsi_app.cube import Cube
-from hsi_app.errors import PlanError
+from hsi_app.errors import CubeError, OutputError, ParameterError, PlanError
 from hsi_app.jobs import Job
 from hsi_app.methods.registry import Extent, MethodSpec
 from hsi_app.methods.registry import method as find_method
@@ -109,9 +109,11 @@ def restore(
     Raises
     ------
     ParameterError, CapabilityError
-        If the method, an option or the task does not exist.
+        If the method, an option or the task does not exist, or they contradict each other.
     CubeError
         If no sample is valid or the mask has another shape.
+    OutputError
+        If ``out`` is the input's own file, exists, or cannot be written.
     PlanError
         If one tile does not fit the memory budget.
     Cancelled
@@ -121,6 +123,11 @@ def restore(
     spec = method if isinstance(method, MethodSpec) else find_method(method)
     params = options if isinstance(options, Parameters) else spec.parameters.parse(options)
     task = spec.check_task(settings.task)
+    keep_observed = settings.keep_observed if settings.keep_observed is not None else task == "inpaint"
+    if keep_observed and task != "inpaint":
+        raise ParameterError(f"keep-observed leaves '{task}' nothing to change; use it with the task 'inpaint'.")
+    if out is not None:
+        _refuse_own_input(cube, Path(out))
     job = job or Job(seed=settings.seed)
     started = datetime.now(UTC)
     job.step(0.0, "reading")
@@ -131,9 +138,11 @@ def restore(
     run = spec.load_run()
     scene = Scene(cube, bands, device, mask=mask, budget=budget // 4)
     prepare = spec.load_prepare()
-    shared: Shared = {} if prepare is None else prepare(scene, params, task, job.part(0.02, 0.28))
+    shared: Shared = {}
+    if prepare is not None:
+        with _memory_as_plan("while the scene was prepared"):
+            shared = prepare(scene, params, task, job.part(0.02, 0.28))
 
-    keep_observed = settings.keep_observed if settings.keep_observed is not None else task == "inpaint"
     pipeline = _Pipeline(scene, spec, params, task, shared, keep_observed, run)
     like = cube.replace(cube.values, _history(spec, params, task), valid=None)
     tile_px = settings.tile
@@ -142,21 +151,25 @@ def restore(
         try:
             with _sink(out, like, overwrite) as sink:
                 pipeline.run_tiles(tiles, sink, job.part(0.3, 0.7))
+                # The last chance to cancel is before the file takes its name: a run either leaves it or says no.
+                job.step(1.0, "done")
             break
         except (MemoryError, RuntimeError) as error:
-            side = max(max(t.keep.height, t.keep.width) for t in tiles)
-            if isinstance(error, PlanError) or not devices.is_out_of_memory(error) or side <= SMALLEST_TILE_PX:
+            if isinstance(error, PlanError) or not devices.is_out_of_memory(error):
                 raise
-            tile_px = side // 2
-            job.note(f"out of memory with tiles of {side} px; went on with {tile_px} px.")
-    job.step(1.0, "done")
-    extras = pipeline.extras if out is None else {}
+            tile_px = _smaller_tile(tiles, spec.extent)
+            if tile_px is None:
+                raise PlanError(
+                    f"out of memory with {_size(tiles)} px at once, the least it can do; free memory or crop the scene."
+                ) from error
+            job.note(f"out of memory with tiles of {_size(tiles)} px; went on with {tile_px} px.")
+    extras = pipeline.full_extras() if out is None else {}
     record = {
         "method": spec.id,
         "title": spec.title,
         "task": task,
         "options": params.plain(),
-        "settings": {**asdict(settings), "task": task, "keep_observed": keep_observed},
+        "settings": {**asdict(settings), "task": task, "seed": job.seed, "keep_observed": keep_observed},
         "seed": job.seed,
         "input": _describe(cube),
         "output": None if out is None else str(out),
@@ -228,8 +241,15 @@ class _Pipeline:
     """Runs the tiles of one restoration: the next is read and the last is written while one is computed."""
 
     def __init__(
-        self, scene: Scene, spec: MethodSpec, params: Parameters, task: str, shared: Shared, keep_observed: bool, run: Any
-    ) -> None:  # fmt: skip
+        self,
+        scene: Scene,
+        spec: MethodSpec,
+        params: Parameters,
+        task: str,
+        shared: Shared,
+        keep_observed: bool,
+        run: Callable[[Problem, Any, Job], Restoration],
+    ) -> None:
         self.scene, self.spec, self.params, self.task = scene, spec, params, task
         self.shared, self.keep_observed, self.run = shared, keep_observed, run
         self.trace: dict[str, Any] = {}
@@ -274,6 +294,11 @@ class _Pipeline:
 
         with torch.no_grad(), devices.reduced_precision(values.device, self.spec.is_bf16_safe):
             restoration: Restoration = self.run(problem, self.params, job)
+        if restoration.values.shape != problem.observed.shape:
+            raise CubeError(
+                f"method '{self.spec.id}' returned shape {tuple(restoration.values.shape)} for"
+                f" {tuple(problem.observed.shape)}; tell its authors."
+            )
         if not self.trace:
             self.trace = dict(restoration.trace)
         rows, cols = tile.keep.inside(tile.read)
@@ -299,6 +324,17 @@ class _Pipeline:
             target = self.extras[name][(..., *tile.keep.slices)]
             target += piece * tile.weight
 
+    def full_extras(self) -> dict[str, np.ndarray]:
+        """The extras on the cube's whole band axis; NaN in bands that were not worked on."""
+        full, worked = {}, self.scene.bands
+        for name, image in self.extras.items():
+            if image.ndim == 3 and image.shape[0] == worked.size < self.scene.cube.shape[0]:
+                spread = np.full((self.scene.cube.shape[0], *image.shape[1:]), np.nan, np.float32)
+                spread[worked] = image
+                image = spread
+            full[name] = image
+        return full
+
     def _write(self, mosaic: Mosaic, tile: Tile, restored: np.ndarray, sink: _Sink) -> None:
         for window, block in mosaic.add(tile, restored):
             sink.write(window, self._protected(window, block))
@@ -307,7 +343,8 @@ class _Pipeline:
         """The full-axis output of a window: bad bands and protected samples as they were."""
         cube, scene = self.scene.cube, self.scene
         stored, valid = cube.block(window)
-        missing = np.float32(np.nan if cube.nodata is None else cube.nodata)
+        with np.errstate(over="ignore"):  # a nodata beyond float32 becomes infinite, which is missing as well
+            missing = np.float32(np.nan if cube.nodata is None else cube.nodata)
         if scene.mask is not None:
             rows, cols = window.slices
             valid &= scene.mask[..., rows, cols]
@@ -344,11 +381,54 @@ def _working_budget(memory: int | None) -> int:
     budget -= RESERVE_BYTES
     if budget < 2**24:
         held = devices.format_bytes(devices.resident_memory() + RESERVE_BYTES)
+        if memory is None:
+            raise PlanError(f"{devices.format_bytes(budget + RESERVE_BYTES)} of memory are free; close other programs.")
         raise PlanError(
-            f"memory budget of {devices.format_bytes(memory or 0)} is used up by the program itself ({held});"
+            f"memory budget of {devices.format_bytes(memory)} is used up by the program itself ({held});"
             " give --memory 1G or more."
         )
     return budget
+
+
+@contextmanager
+def _memory_as_plan(when: str) -> Iterator[None]:
+    """Turn a failed allocation, which no smaller tile can help, into one line."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, PlanError) or not devices.is_out_of_memory(error):
+            raise
+        raise PlanError(f"out of memory {when}; free memory or crop the scene.") from error
+
+
+def _refuse_own_input(cube: Cube, out: Path) -> None:
+    """Raise OutputError if writing ``out`` would replace the file that is being read, or its header."""
+    if cube.source is None:
+        return
+    source = Path(cube.source.split("::")[0]).resolve()
+    target = out.resolve()
+    # An ENVI pair shares its stem, and writing one of the two names replaces the header of both.
+    paired = {".hdr", ".img", ".dat", ".bsq", ".bil", ".bip", ".raw", ""}
+    is_pair = (
+        target.with_suffix("") == source.with_suffix("") and {source.suffix.lower(), target.suffix.lower()} <= paired
+    )
+    if target == source or is_pair:
+        raise OutputError(f"'{out}' is the input itself, which is never changed; choose another name.")
+
+
+def _size(tiles: list[Tile]) -> str:
+    return f"{max(t.keep.height for t in tiles)} x {max(t.keep.width for t in tiles)}"
+
+
+def _smaller_tile(tiles: list[Tile], extent: Extent) -> int | None:
+    """Side in px of tiles of a quarter of the area, or None where the method or its overlap cannot take that."""
+    pixels = max(t.keep.pixels for t in tiles)
+    if extent.kind == "whole" or pixels <= SMALLEST_TILE_PX**2:
+        return None
+    side = max(int(np.sqrt(pixels)) // 2, SMALLEST_TILE_PX)
+    shape = (max(t.keep.row + t.keep.height for t in tiles), max(t.keep.col + t.keep.width for t in tiles))
+    following = plan_tiles(shape, (side, side), overlap=extent.overlap_px, align=extent.align_px)
+    return side if max(t.keep.pixels for t in following) < pixels else None
 
 
 def _plan(scene: Scene, extent: Extent, budget: int, tile_px: int | None) -> list[Tile]:

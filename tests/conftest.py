@@ -73,7 +73,7 @@ def make_cube() -> CubeFactory:
     """
 
     def make(
-        bands: int = 24, height: int = 32, width: int = 40, *, sigma: float = 0.0, seed: int = 0, **facts: object
+        bands: int = 24, height: int = 32, width: int = 40, /, *, sigma: float = 0.0, seed: int = 0, **facts: object
     ) -> Cube:
         clean, centres = mixed_scene(bands, height, width, seed=seed)
         noise = np.random.default_rng(seed + 1).normal(0, sigma, clean.shape) if sigma else 0.0

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from hsi_app.errors import CapabilityError, HsiError, ParameterError
-from hsi_app.params import Parameters
+from hsi_app.params import Parameters, options
 
 if TYPE_CHECKING:
     from hsi_app.jobs import Job
@@ -101,17 +101,27 @@ class MethodSpec:
         return task
 
     def load_run(self) -> Callable[[Problem, Any, Job], Restoration]:
-        """Import and return the method's function (this is where torch is paid for)."""
-        return _load(self.run)
+        """Import and return the method's function (this is where torch is paid for).
+
+        Raises CapabilityError if its code is not there.
+        """
+        return _code(self.id, self.run)
 
     def load_prepare(self) -> Callable[[Scene, Any, str, Job], Shared] | None:
         """Import and return the scene-wide preparation, or None."""
-        return None if self.prepare is None else _load(self.prepare)
+        return None if self.prepare is None else _code(self.id, self.prepare)
 
 
 def _load(where: str) -> Any:
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _code(spec_id: str, where: str) -> Any:
+    try:
+        return _load(where)
+    except (ImportError, AttributeError) as error:
+        raise CapabilityError(f"method '{spec_id}' cannot run: {error}; reinstall the package it comes in.") from error
 
 
 _BUILT_IN = {"lowrank": "hsi_app.methods.lowrank.spec:SPEC"}
@@ -130,6 +140,7 @@ def _catalogue() -> tuple[Mapping[str, MethodSpec], Mapping[str, str]]:
                 raise TypeError(f"{entry.value} is a {type(spec).__name__}, not a MethodSpec")
             if spec.id in found:
                 raise ValueError(f"id '{spec.id}' is taken by another method")
+            options(spec.parameters)  # a type that no form can show must not wait for the first user
         # A stranger's package may fail in any way; the rest must go on, and the user is told.
         except (Exception, HsiError) as error:
             broken[entry.name] = f"{type(error).__name__}: {error}"
