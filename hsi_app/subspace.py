@@ -46,19 +46,45 @@ class Moments:
         """
         flat = values.reshape(values.shape[0], -1)
         seen = None if valid is None or bool(valid.all()) else valid.reshape(flat.shape)
+        on_host = flat.device.type == "cpu"
         for start in range(0, flat.shape[1], CHUNK_PX):
-            # float64: a float32 Gram loses directions below 3e-4 of the largest singular value.
-            part = flat[:, start : start + CHUNK_PX].double()
-            if seen is None:
-                self._products += _gram(part)
-                self._complete_sum += part.sum(1).cpu().numpy()
-                self._complete_count += part.shape[1]
+            part, here = flat[:, start : start + CHUNK_PX], None if seen is None else seen[:, start : start + CHUNK_PX]
+            if on_host:
+                # NumPy's product x x^T is BLAS's symmetric one, half the work of a general one; all in NumPy,
+                # because two pools of waiting threads (torch's and BLAS's) slow each other down threefold.
+                self._take(part.numpy(), None if here is None else here.numpy())
             else:
-                here = seen[:, start : start + CHUNK_PX].double()
-                part = part * here
-                self._products += _gram(part)
-                self._counts += _gram(here)
-                self._sums += (part @ here.T).cpu().numpy()
+                self._take_on_device(part, here)
+
+    def _take(self, part: np.ndarray, here: np.ndarray | None) -> None:
+        # float64: a float32 Gram loses directions below 3e-4 of the largest singular value.
+        part = part.astype(np.float64, order="C")
+        if here is None:
+            self._products += part @ part.T
+            self._complete_sum += part.sum(axis=1)
+            self._complete_count += part.shape[1]
+        else:
+            weight = here.astype(np.float64, order="C")
+            part *= weight
+            self._products += part @ part.T
+            self._counts += weight @ weight.T
+            self._sums += part @ weight.T
+
+    def _take_on_device(self, part: torch.Tensor, here: torch.Tensor | None) -> None:
+        part = part.double()
+        if here is None:
+            self._products += (part @ part.T).cpu().numpy()
+            self._complete_sum += part.sum(1).cpu().numpy()
+            self._complete_count += part.shape[1]
+        else:
+            weight = here.double()
+            part = part * weight
+            for total, product in (
+                (self._products, part @ part.T),
+                (self._counts, weight @ weight.T),
+                (self._sums, part @ weight.T),
+            ):
+                total += product.cpu().numpy()
 
     @property
     def pixels(self) -> int:
@@ -91,14 +117,6 @@ class Moments:
             return covariance
         values, vectors = np.linalg.eigh(covariance)
         return (vectors * np.maximum(values, 0)) @ vectors.T
-
-
-def _gram(x: torch.Tensor) -> np.ndarray:
-    """x x^T in float64; on the CPU through BLAS's symmetric product, half the work of a general one."""
-    if x.device.type == "cpu":
-        array = x.contiguous().numpy()
-        return array @ array.T
-    return (x @ x.T).cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,40 @@
+"""The scenes that benchmarks run on: clean references cut from the test split, as the tables of the README use them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from hsi_app.bands import BandAxis
+from hsi_app.cube import Cube
+
+TEST = ("sandiego_airport_a", "abu_texas_coast2", "jasper_ridge_raw224", "samson")
+TRAIN = ("sandiego_airport_b", "abu_la_airport1", "abu_texas_coast1", "paviaU_50", "muufl_100")
+
+
+def data_folder() -> Path:
+    """Folder of real scenes: HSI_TEST_DATA, or ../shared/data beside the project."""
+    folder = Path(os.environ.get("HSI_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        raise SystemExit(f"no real scenes in {folder}; set HSI_TEST_DATA to the folder that holds them.")
+    return folder
+
+
+def reference(name: str) -> Cube:
+    """A clean reference in [0, 1]: weak and noisy bands dropped, divided by the 99.9 percentile, clipped.
+
+    Jasper Ridge uses its own list of 198 good bands.
+    """
+    folder = data_folder()
+    facts = json.loads((folder / "manifest.json").read_text())[name]
+    with np.load(folder / facts["file"], allow_pickle=False) as file:
+        values = file["cube"].transpose(2, 0, 1).astype(np.float32)
+        centres = file["wavelengths_nm"] if "wavelengths_nm" in file else None
+        kept = file["selected_bands"].ravel() if "selected_bands" in file else None
+    if kept is None:
+        kept = np.setdiff1d(np.arange(len(values)), facts["low_snr_bands_lt_20dB"])
+    values = values[kept]
+    values = np.clip(values / np.quantile(values, 0.999), 0, 1)
+    return Cube(values, BandAxis(len(values), None if centres is None else centres[kept]), name=name)
