@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hsi_app.georef import GeoRef
     from hsi_app.io import open_cube, save_cube
     from hsi_app.jobs import Job
-    from hsi_app.methods.registry import methods
     from hsi_app.metrics import score
     from hsi_app.physics.degrade import degrade
     from hsi_app.report import write_report
@@ -33,7 +32,6 @@ _HOME = {
     "Result": "hsi_app.runner",
     "Settings": "hsi_app.runner",
     "degrade": "hsi_app.physics.degrade",
-    "methods": "hsi_app.methods.registry",
     "open_cube": "hsi_app.io",
     "restore": "hsi_app.runner",
     "save_cube": "hsi_app.io",
@@ -49,7 +47,6 @@ __all__ = [
     "Result",
     "Settings",
     "degrade",
-    "methods",
     "open_cube",
     "restore",
     "save_cube",
