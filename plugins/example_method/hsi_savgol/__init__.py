@@ -1,0 +1,1 @@
+"""Savitzky-Golay smoothing of spectra as a method of hsi-app."""
