@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -59,6 +60,9 @@ class BlockWriter(ABC):
     def abandon(self) -> None:
         """Close the file; it will be deleted."""
 
+
+# What NumPy, h5py, zarr and the system raise where a write fails.
+WRITE_FAULTS = (OSError, RuntimeError, ValueError, TypeError)
 
 CreateWriter = Callable[[Path, Plan], BlockWriter]
 
@@ -169,7 +173,7 @@ class CubeWriter:
             self._block_writer = self._create(self._hidden / self.path.name, self.plan)
         except BaseException as error:
             self._discard()
-            if isinstance(error, Exception):
+            if isinstance(error, WRITE_FAULTS):
                 raise output_error(error, self.path) from error
             raise
         return self
@@ -198,7 +202,7 @@ class CubeWriter:
         with self._lock:
             try:
                 self._block_writer.put(*window.slices, fit_to_dtype(block, self.plan.dtype, self.plan.nodata))
-            except Exception as error:
+            except WRITE_FAULTS as error:
                 raise output_error(error, self.path) from error
             self._written[window.slices[0]] += window.width
 
@@ -219,7 +223,7 @@ class CubeWriter:
             writer.finish()
             self._verify(self._hidden / self.path.name)
             self._move_into_place(self._hidden)
-        except Exception as failure:
+        except WRITE_FAULTS as failure:
             raise output_error(failure, self.path) from failure
 
     def _verify(self, hidden: Path) -> None:
@@ -238,18 +242,23 @@ class CubeWriter:
         replaced.mkdir()
         # Headers are listed last: a reader never finds one without its data.
         for final_path in self._finals:
+            aside = replaced / final_path.name
             if final_path.is_dir():
                 # A folder cannot be replaced in one step; it steps aside first.
-                final_path.rename(replaced / final_path.name)
-            os.replace(hidden / final_path.name, final_path)
+                final_path.rename(aside)
+            try:
+                os.replace(hidden / final_path.name, final_path)
+            except OSError:
+                if aside.exists():
+                    aside.rename(final_path)
+                raise
 
     def _discard(self) -> None:
         writer, self._block_writer = self._block_writer, None
         if writer is not None:
-            try:
+            # The first error is the one to report.
+            with contextlib.suppress(*WRITE_FAULTS):
                 writer.abandon()
-            except Exception:  # noqa: BLE001 - the first error is the one to report
-                pass
         if self._hidden is not None:
             shutil.rmtree(self._hidden, ignore_errors=True)
             self._hidden = None
