@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -124,4 +125,6 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    # A batch system ends a run with SIGTERM: clean up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     cli.main()

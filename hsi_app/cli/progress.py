@@ -89,10 +89,13 @@ class Log:
 
 
 @contextmanager
-def running_job(run: RunOptions) -> Iterator[tuple[Job, Log]]:
-    """A job shown on stderr, which the first Ctrl-C or SIGTERM asks to stop and the second breaks off."""
+def running_job(run: RunOptions, *, seed: int = 0) -> Iterator[tuple[Job, Log]]:
+    """A job shown on stderr, which the first Ctrl-C or SIGTERM asks to stop and the second breaks off.
+
+    ``seed`` is used where the user gave none.
+    """
     log = Log(run)
-    job = Job(seed=run.seed, on_progress=log.on_progress)
+    job = Job(seed=seed if run.seed is None else run.seed, on_progress=log.on_progress)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if job.is_cancelled:

@@ -14,11 +14,14 @@ from hsi_app.device import parse_memory
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a processing command runs; ``memory`` in bytes or None, ``verbosity`` -1 (quiet) ... 2."""
+    """How a processing command runs; ``verbosity`` -1 (quiet) ... 2.
+
+    ``memory`` is in bytes; it and ``seed`` are None where not given.
+    """
 
     device: str
     memory: int | None
-    seed: int
+    seed: int | None
     overwrite: bool
     log_format: Literal["text", "json"]
     verbosity: int
@@ -34,7 +37,9 @@ _OPTIONS = (
         "--memory", metavar="SIZE", callback=_memory,
         help="Host memory the run may use, such as 8G or 512M.  [default: three quarters of what is free]",
     ),
-    click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Start of the random numbers."),
+    click.option(
+        "--seed", type=click.IntRange(0), help="Start of the random numbers.  [default: 0, or that of the recipe]"
+    ),
     click.option("--overwrite", is_flag=True, help="Replace existing outputs."),
     click.option(
         "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
@@ -53,7 +58,7 @@ def processing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any,
         device: str,
         memory: int | None,
-        seed: int,
+        seed: int | None,
         overwrite: bool,
         log_format: Literal["text", "json"],
         verbose: int,

@@ -1,0 +1,226 @@
+"""``hsi-app restore``: a subcommand for each method, for 'auto', and for any recipe file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from hsi_app.cli.method_options import given_options, method_options
+from hsi_app.cli.progress import Log, running_job
+from hsi_app.cli.run_options import RunOptions, processing_options
+from hsi_app.device import format_bytes
+from hsi_app.errors import ParameterError
+from hsi_app.files import check_target
+from hsi_app.methods.registry import method as find_method
+from hsi_app.methods.registry import methods
+
+if TYPE_CHECKING:
+    from hsi_app.cube import Cube
+    from hsi_app.recipe import Recipe
+    from hsi_app.runner import Result
+
+
+@dataclass(frozen=True)
+class Request:
+    """What every restoration is asked, whatever the method."""
+
+    source: str
+    out: str
+    mask: str | None
+    report: str | None
+    removed: str | None
+    save_recipe: str | None
+    reference: str | None
+    as_json: bool
+    run: RunOptions
+
+
+# What a recipe holds itself is no option of its command.
+_RECIPE_SETTINGS = {"bad_bands", "keep_observed", "tile"}
+
+_SHARED: Sequence[Callable[[Any], Any]] = (
+    click.argument("source", metavar="IN"),
+    click.argument("out", metavar="OUT"),
+    click.option("--mask", metavar="FILE", help="Image of 1 = observed, 0 = missing; adds to NaN and nodata."),
+    click.option("--report", metavar="FILE.html", help="Write a report (and beside it FILE.json)."),
+    click.option("--reference", metavar="FILE", help="Clean twin to score against in the report; no method sees it."),
+    click.option("--removed", metavar="FILE", help="Write what was removed (input - output) as a cube."),
+    click.option("--save-recipe", metavar="FILE.toml", help="Write the recipe that repeats this run."),
+    click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON."),
+)
+_SETTINGS: Sequence[Callable[[Any], Any]] = (
+    click.option("--bad-bands", type=click.Choice(["keep", "restore"]), default="keep", show_default=True,
+                 help="Pass bands marked bad through unchanged, or work on them too."),
+    click.option("--keep-observed/--no-keep-observed", default=None,
+                 help="Put observed samples back unchanged (inpaint).  [default: yes for inpaint]"),
+    click.option("--tile", type=click.IntRange(1), metavar="PX",
+                 help="Largest side of a tile.  [default: from --memory]"),
+)  # fmt: skip
+
+
+class RestoreGroup(click.Group):
+    """Finds subcommands in the method registry; a name that ends in .toml is a recipe."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """'auto', then the methods."""
+        return ["auto", *methods()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a method or recipe; ParameterError, with the nearest name, if there is none."""
+        if cmd_name == "auto":
+            return _auto
+        if cmd_name.lower().endswith(".toml"):
+            return _recipe_command(cmd_name)
+        return _method_command(cmd_name)
+
+
+@click.group(cls=RestoreGroup, subcommand_metavar="METHOD|auto|RECIPE.toml [OPTIONS] IN OUT")
+def restore() -> None:
+    """Restore a cube: denoise, destripe or fill gaps.
+
+    IN is any cube the program reads ('file.mat::name' picks an array); OUT's extension names the format.
+    'hsi-app restore METHOD --help' shows a method's options with ranges, units and sources.
+    """
+
+
+def _command(
+    name: str, text: str, function: Callable[..., None], own: Sequence[click.Option], *, settings: bool, help: str
+) -> click.Command:
+    """A click command with the shared options around ``function(request, **rest)``."""
+
+    def body(run: RunOptions, **values: Any) -> None:
+        shared = {key: values.pop(key) for key in Request.__dataclass_fields__ if key in values}
+        function(Request(run=run, **shared), values)
+
+    body = processing_options(body)
+    for option in reversed([*_SHARED, *(_SETTINGS if settings else ())]):
+        body = option(body)
+    command = click.command(name, short_help=text, help=help)(body)
+    command.params[2:2] = own
+    return command
+
+
+def _method_command(name: str) -> click.Command:
+    from hsi_app.recipe import Recipe, Step
+
+    spec = find_method(name)
+    task = click.Option(
+        ["--task"], type=click.Choice(spec.tasks), default=spec.tasks[0], show_default=True, help="What to do."
+    )
+
+    def body(request: Request, values: dict[str, Any]) -> None:
+        step = Step(spec.id, values.pop("task"), given_options(values))
+        _carry_out(request, lambda _cube, _log: Recipe((step,), seed=request.run.seed or 0, **values))
+
+    limits = "".join(f"\n\n* {limit}" for limit in spec.limits)
+    text = f"{spec.title}.\n\n{spec.summary}" + (f"\n\nLimits:{limits}" if limits else "")
+    return _command(spec.id, spec.summary, body, [task, *method_options(spec)], settings=True, help=text)
+
+
+def _recipe_command(path: str) -> click.Command:
+    from hsi_app.recipe import read_recipe
+
+    def body(request: Request, _values: dict[str, Any]) -> None:
+        recipe = read_recipe(path)
+        _carry_out(request, lambda _cube, _log: recipe, seed=recipe.seed)
+
+    return _command(path, "", body, (), settings=False, help=f"Apply the steps of {path}, with its settings.")
+
+
+def _choose(
+    bad_bands: Literal["keep", "restore"], keep_observed: bool | None, tile: int | None, seed: int, mask: str | None
+) -> Callable[[Cube, Log], Recipe]:
+    def choice(cube: Cube, log: Log) -> Recipe:
+        from dataclasses import replace
+
+        from hsi_app.diagnose import diagnose
+
+        diagnosis = diagnose(cube, has_mask=mask is not None)
+        for line in diagnosis.lines():
+            log.say(line)
+        return replace(diagnosis.recipe, seed=seed, bad_bands=bad_bands, keep_observed=keep_observed, tile=tile)
+
+    return choice
+
+
+def _auto_body(request: Request, values: dict[str, Any]) -> None:
+    _carry_out(request, _choose(**values, seed=request.run.seed or 0, mask=request.mask))
+
+
+_auto = _command(
+    "auto", "Measure what is wrong with the cube, choose task and method, and say why.", _auto_body, (), settings=True,
+    help="Measure noise, stripes, impulses and gaps, choose task and method from that, say why, and restore.",
+)  # fmt: skip
+
+
+def _carry_out(request: Request, choose: Callable[[Cube, Log], Recipe], *, seed: int = 0) -> None:
+    """Open, choose, restore, and write everything that was asked for."""
+    run = request.run
+    targets = [request.out, request.report, request.removed, request.save_recipe]
+    if request.report is not None:
+        if Path(request.report).suffix.lower() not in (".html", ".htm"):
+            raise ParameterError(f"--report is '{request.report}'; name a file that ends in .html.")
+        targets.append(str(Path(request.report).with_suffix(".json")))
+    named = [Path(target).absolute() for target in targets if target is not None]
+    if len(set(named)) < len(named):
+        raise ParameterError("two outputs have the same name; give each its own.")
+    # Before any work: an hour of computing must not end in a name that is taken.
+    for target in named:
+        check_target(target, overwrite=run.overwrite)
+
+    from hsi_app.io import open_cube, read_mask
+    from hsi_app.recipe import Recipe, run_recipe, write_recipe
+
+    cube = open_cube(request.source)
+    mask = None if request.mask is None else read_mask(request.mask)
+    reference = None if request.reference is None else open_cube(request.reference)
+    with running_job(run, seed=seed) as (job, log):
+        recipe = choose(cube, log)
+        result = run_recipe(
+            cube, recipe, device=run.device, memory=run.memory, mask=mask, out=request.out,
+            overwrite=run.overwrite, job=job,
+        )  # fmt: skip
+        if request.removed is not None:
+            write_removed(result, request.removed, overwrite=run.overwrite)
+        if request.save_recipe is not None:
+            write_recipe(Recipe.from_record(result.record), request.save_recipe, overwrite=run.overwrite)
+        if request.report is not None:
+            from hsi_app.report import write_report
+
+            write_report(result, request.report, reference=reference, overwrite=run.overwrite)
+        for note in result.record["notes"]:
+            log.say(f"note: {note}", level="warning")
+    _tell(result, request)
+
+
+def write_removed(result: Result, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write observed - restored as a cube of its own, strip by strip; NaN where either is missing."""
+    from dataclasses import replace
+
+    from hsi_app.io import create_cube
+    from hsi_app.tiling import strips
+
+    bands, height, width = result.observed.shape
+    like = replace(result.cube, nodata=None, name=f"{result.observed.name} removed", offset=0.0)
+    with create_cube(path, like, dtype="float32", overwrite=overwrite) as writer:
+        # About 32 MiB a strip.
+        for window in strips((height, width), max(2**23 // (bands * width), 1)):
+            writer.write(window, result.removed(window))
+
+
+def _tell(result: Result, request: Request) -> None:
+    record = result.record
+    if request.as_json:
+        click.echo(json.dumps(record, indent=2, default=str))
+        return
+    steps = record.get("steps", [record])
+    did = ", then ".join(f"{step['task']} with {step['method']}" for step in steps)
+    click.echo(
+        f"{request.out}: {did}, {sum(step['seconds'] for step in steps):.1f} s on {record['device']},"
+        f" peak memory {format_bytes(record['peak_memory_bytes'])}"
+    )

@@ -1,0 +1,60 @@
+"""Small output files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from hsi_app.errors import OutputError
+
+
+def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Make sure, before any work, that a file may be written.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or not writable, the name is a folder's, or the file exists and must not be
+        replaced.
+    """
+    target = Path(path)
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"folder '{folder}' does not exist, so '{target.name}' cannot go there; create it first.")
+    if target.is_dir():
+        raise OutputError(f"'{target}' is a folder; name a file in it.")
+    if target.exists() and not overwrite:
+        raise OutputError(f"'{target}' exists already; choose another name or add --overwrite.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"folder '{folder}' is not writable; choose another one.")
+    return target
+
+
+def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> Path:
+    """Write a UTF-8 text file under a temporary name, then give it its own.
+
+    Raises OutputError as ``check_target`` does, and if the disk refuses.
+    """
+    target = check_target(path, overwrite=overwrite)
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="\n", dir=target.absolute().parent,
+            prefix=f".{target.name}.", suffix=".part", delete=False,
+        ) as handle:  # fmt: skip
+            temporary = Path(handle.name)
+            handle.write(text)
+        # The temporary file is private to its owner; the final one follows the user's umask.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(
+            f"'{target}' cannot be written: {error.strerror or error}; free space or change --out."
+        ) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return target
