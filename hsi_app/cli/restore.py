@@ -35,7 +35,6 @@ class Request:
     report: str | None
     removed: str | None
     save_recipe: str | None
-    reference: str | None
     as_json: bool
     run: RunOptions
 
@@ -48,7 +47,6 @@ _SHARED: Sequence[Callable[[Any], Any]] = (
     click.argument("out", metavar="OUT"),
     click.option("--mask", metavar="FILE", help="Image of 1 = observed, 0 = missing; adds to NaN and nodata."),
     click.option("--report", metavar="FILE.html", help="Write a report (and beside it FILE.json)."),
-    click.option("--reference", metavar="FILE", help="Clean twin to score against in the report; no method sees it."),
     click.option("--removed", metavar="FILE", help="Write what was removed (input - output) as a cube."),
     click.option("--save-recipe", metavar="FILE.toml", help="Write the recipe that repeats this run."),
     click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON."),
@@ -178,7 +176,6 @@ def _carry_out(request: Request, choose: Callable[[Cube, Log], Recipe], *, seed:
 
     cube = open_cube(request.source)
     mask = None if request.mask is None else read_mask(request.mask)
-    reference = None if request.reference is None else open_cube(request.reference)
     with running_job(run, seed=seed) as (job, log):
         recipe = choose(cube, log)
         result = run_recipe(
@@ -192,7 +189,7 @@ def _carry_out(request: Request, choose: Callable[[Cube, Log], Recipe], *, seed:
         if request.report is not None:
             from hsi_app.report import write_report
 
-            write_report(result, request.report, reference=reference, overwrite=run.overwrite)
+            write_report(result, request.report, overwrite=run.overwrite)
         for note in result.record["notes"]:
             log.say(f"note: {note}", level="warning")
     _tell(result, request)
