@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from hsi_app.errors import OutputError
 
@@ -58,3 +63,23 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> Path:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     return target
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON of plain values, NumPy numbers and arrays; NaN and infinities, which JSON lacks, become null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, lists and dicts that JSON can hold; NaN and infinities become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value if value is None or isinstance(value, str) else str(value)

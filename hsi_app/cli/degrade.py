@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from hsi_app.cli.progress import Log
 from hsi_app.cli.run_options import RunOptions, processing_options
 from hsi_app.errors import ParameterError
-from hsi_app.files import check_target, write_text
+from hsi_app.files import check_target, to_json, write_text
 
 
 def _list(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -44,7 +43,6 @@ def degrade(source: str, out: str, name: str, run: RunOptions) -> None:
     if Path(out).resolve() == Path(source.split("::")[0]).resolve():
         raise ParameterError(f"'{out}' is the input itself, which is never changed; choose another name.")
 
-    from hsi_app.cli.score import plain
     from hsi_app.cube import Cube
     from hsi_app.io import open_cube, save_cube
     from hsi_app.physics import degrade as physics
@@ -60,7 +58,7 @@ def degrade(source: str, out: str, name: str, run: RunOptions) -> None:
         like = Cube(flags, bands=axis, georef=degraded.observed.georef, name=f"{cube.name} mask")
         save_cube(replace(like, history=(f"1 = observed, after {name}",)), mask_path, overwrite=run.overwrite)
         written.append(str(mask_path))
-    write_text(record_path, json.dumps(plain(degraded.record), indent=2) + "\n", overwrite=run.overwrite)
+    write_text(record_path, to_json(degraded.record) + "\n", overwrite=run.overwrite)
     written.append(str(record_path))
     Log(run).say(f"{name} with seed {run.seed or 0}", detail=1)
     for path in written:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 import numpy as np
 
 from hsi_app.device import format_bytes
+from hsi_app.files import to_json
 from hsi_app.tiling import Window
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def info(path: str, as_json: bool, per_band: bool, noise: bool, no_wavelengths: 
     if as_json:
         if per_band:
             facts["per_band"] = _per_band(cube, measured)
-        click.echo(json.dumps(facts, indent=2, default=str))
+        click.echo(to_json(facts))
         return
     _print(cube, facts, measured if noise else None, per_band)
 

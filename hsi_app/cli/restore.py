@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from hsi_app.cli.progress import Log, running_job
 from hsi_app.cli.run_options import RunOptions, processing_options
 from hsi_app.device import format_bytes
 from hsi_app.errors import ParameterError
-from hsi_app.files import check_target
+from hsi_app.files import check_target, to_json
 from hsi_app.methods.registry import method as find_method
 from hsi_app.methods.registry import methods
 
@@ -213,7 +212,7 @@ def write_removed(result: Result, path: str | Path, *, overwrite: bool = False) 
 def _tell(result: Result, request: Request) -> None:
     record = result.record
     if request.as_json:
-        click.echo(json.dumps(record, indent=2, default=str))
+        click.echo(to_json(record))
         return
     steps = record.get("steps", [record])
     did = ", then ".join(f"{step['task']} with {step['method']}" for step in steps)

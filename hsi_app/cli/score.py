@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 import numpy as np
+
+from hsi_app.files import to_json
 
 # Key of ``metrics.score``, what people call it, unit, digits, and which way is better.
 MEASURES = (
@@ -34,7 +35,7 @@ def score(result: str, reference: str, as_json: bool, per_band: bool) -> None:
 
     found = measure(open_cube(result), open_cube(reference), per_band=per_band)
     if as_json:
-        click.echo(json.dumps(plain(found), indent=2))
+        click.echo(to_json(found))
         return
     for key, title, unit, digits, better in MEASURES:
         click.echo(f"{title:<6} {found[key]:>12.{digits}f} {unit:<11} {better} is better")
@@ -44,21 +45,6 @@ def score(result: str, reference: str, as_json: bool, per_band: bool) -> None:
         click.echo("\n" + "  ".join(f"{column:>12}" for column in columns))
         for band in bands:
             click.echo("  ".join(f"{_cell(band[column]):>12}" for column in columns))
-
-
-def plain(value: Any) -> Any:
-    """Numbers, lists and dicts that JSON can hold; NaN and infinities become null."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(item) for item in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(value) if np.isfinite(value) else None
-    return value if value is None or isinstance(value, str) else str(value)
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,95 @@
+"""``hsi-app convert``: another format, number type, or part of a cube."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import click
+import numpy as np
+
+from hsi_app.cli.run_options import RunOptions, processing_options
+from hsi_app.errors import ParameterError
+from hsi_app.tiling import Window
+
+_TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
+
+
+@click.command()
+@click.argument("source", metavar="IN")
+@click.argument("out", metavar="OUT")
+@click.option("--dtype", type=click.Choice(_TYPES), help="Number type of OUT.  [default: as IN]")
+@click.option("--bands", metavar="LIST", help="Bands to keep, from 1, such as 1-20,35,40-60.")
+@click.option("--drop-bad", is_flag=True, help="Leave out the bands marked bad.")
+@click.option("--crop", metavar="ROW,COL,HEIGHT,WIDTH", help="Part of the image, in px from 0; the map frame follows.")
+@click.option("--no-wavelengths", is_flag=True, help="Open IN without its wavelengths, where they are damaged.")
+@processing_options
+def convert(
+    source: str,
+    out: str,
+    dtype: str | None,
+    bands: str | None,
+    drop_bad: bool,
+    crop: str | None,
+    no_wavelengths: bool,
+    run: RunOptions,
+) -> None:
+    """Write IN as OUT, in the format of OUT's extension, with wavelengths, map frame, scale and mask."""
+    from hsi_app.files import check_target
+    from hsi_app.io import open_cube, save_cube
+
+    check_target(out, overwrite=run.overwrite)
+    cube = open_cube(source, wavelengths=not no_wavelengths)
+    count, height, width = cube.shape
+    keep = np.arange(count) if bands is None else parse_bands(bands, count)
+    if drop_bad:
+        keep = keep[~cube.axis.is_bad[keep]]
+        if not keep.size:
+            raise ParameterError("every band is marked bad, so --drop-bad leaves none; leave it out.")
+    if crop is not None:
+        cube = cube.crop(parse_crop(crop, height, width))
+    if keep.size < count:
+        cube = cube.select(keep.tolist())
+    if dtype is not None:
+        check_range_kind(dtype, cube.dtype, cube.nodata)
+    written = save_cube(replace(cube), out, dtype=dtype, overwrite=run.overwrite)
+    click.echo(str(written))
+
+
+def parse_bands(text: str, count: int) -> np.ndarray:
+    """Band indices from 0 for '1-20,35'; ParameterError for anything that is no list of bands 1...count."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last <= count:
+            raise ParameterError(f"--bands holds '{part.strip()}'; write bands from 1 to {count}, such as 1-{count}.")
+        found += range(first - 1, last)
+    if len(set(found)) < len(found):
+        raise ParameterError(f"--bands '{text}' names a band twice; name each once.")
+    return np.asarray(found)
+
+
+def parse_crop(text: str, height: int, width: int) -> Window:
+    """A window from 'row,col,height,width'; ParameterError unless it lies inside the image."""
+    numbers = text.split(",")
+    if len(numbers) != 4 or not all(re.fullmatch(r"\s*\d+\s*", n) for n in numbers):
+        raise ParameterError(f"--crop is '{text}'; write four whole numbers: row,col,height,width.")
+    window = Window(*map(int, numbers))
+    inside = window.row + window.height <= height and window.col + window.width <= width
+    if not inside or window.pixels == 0:
+        raise ParameterError(f"--crop {text} does not lie in the image of {height} x {width} px; make it smaller.")
+    return window
+
+
+def check_range_kind(dtype: str, stored: np.dtype, nodata: float | None) -> None:
+    """Refuse to cut fractions off: reals become whole numbers only by a scale that the user chooses."""
+    target = np.dtype(dtype)
+    if target.kind in "ui" and stored.kind == "f":
+        raise ParameterError(f"--dtype {dtype} would cut the fractions off {stored}; use float32.")
+    if target.kind in "ui" and stored.kind in "ui":
+        given, limits = np.iinfo(stored), np.iinfo(target)
+        if given.min < limits.min or given.max > limits.max:
+            raise ParameterError(f"--dtype {dtype} cannot hold every {stored}; use int32 or float32.")
+        if nodata is not None and not limits.min <= nodata <= limits.max:
+            raise ParameterError(f"--dtype {dtype} cannot hold the nodata value {nodata:g}; use int32 or float32.")
