@@ -1,0 +1,70 @@
+"""Every registered method, and the scenes it must do well on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hsi_app.bands import BandAxis
+from hsi_app.cube import Cube
+from hsi_app.errors import WeightsError
+from hsi_app.jobs import Job
+from hsi_app.methods.registry import MethodSpec, methods
+from hsi_app.runner import Result, Settings, restore
+
+
+@cache
+def all_methods() -> dict[str, MethodSpec]:
+    """The registry, and the example package whether it is installed or not."""
+    from hsi_savgol.spec import SPEC
+
+    return {**methods(), SPEC.id: SPEC}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes ``spec`` runs for every method; one that takes ``task`` too, for each of its tasks."""
+    known = all_methods().values()
+    if {"spec", "task"} <= set(metafunc.fixturenames):
+        pairs = [(spec, task) for spec in known for task in spec.tasks]
+        metafunc.parametrize(("spec", "task"), pairs, ids=[f"{spec.id}-{task}" for spec, task in pairs])
+    elif "spec" in metafunc.fixturenames:
+        metafunc.parametrize("spec", known, ids=[spec.id for spec in known])
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """``run(cube, spec, task=..., job=..., mask=..., tile=...)``; skips where a method's weights are not here."""
+
+    def restored(
+        cube: Cube, spec: MethodSpec, *, job: Job | None = None, mask: np.ndarray | None = None, **settings: Any
+    ) -> Result:
+        chosen = Settings(device="cpu", memory=2**33, **settings)
+        try:
+            return restore(cube, spec, settings=chosen, mask=mask, job=job)
+        except WeightsError as error:
+            pytest.skip(f"{spec.id}: {error}")
+
+    return restored
+
+
+@pytest.fixture(scope="session")
+def scene(make_cube: Callable[..., Cube]) -> Cube:
+    """(18, 40, 52) float32 reflectance, sigma 0.04, one bad band, a missing corner, gain and map frame."""
+    cube = make_cube(18, 40, 52, sigma=0.04, seed=3, nodata=-1.0, gain=np.linspace(1, 2, 18), offset=0.01)
+    values = np.asarray(cube.values).copy()
+    values[:, :3, :4] = -1.0
+    bad = np.arange(18) == 11
+    return replace(cube, values=values, bands=replace(cube.axis, bad=bad))
+
+
+def without_wavelengths(cube: Cube) -> Cube:
+    """The same cube, its wavelengths unknown."""
+    return replace(cube, bands=BandAxis(cube.shape[0], bad=cube.axis.is_bad))
