@@ -13,6 +13,7 @@ from qtpy.QtCore import Signal
 from hsi_app.cube import Cube
 from hsi_app.errors import HsiError
 from hsi_app.jobs import Job, Progress
+from hsi_app.tiling import Window
 
 if TYPE_CHECKING:
     from hsi_app.runner import Result, Settings
@@ -31,15 +32,22 @@ class RestoreWorker(WorkerBase):
     """One run of ``hsi_app.runner.restore`` in a thread.
 
     ``returned`` carries the Result, ``errored`` the exception (Cancelled when it was stopped), ``progressed`` a
-    Progress. ``quit`` asks the job to stop, so closing napari stops a run at its next step.
+    Progress. With ``window`` only that part of the cube and mask is restored. ``quit`` asks the job to stop, so
+    closing napari stops a run at its next step.
     """
 
     def __init__(
-        self, cube: Cube, method: str, options: dict[str, Any], settings: Settings, mask: np.ndarray | None = None
+        self,
+        cube: Cube,
+        method: str,
+        options: dict[str, Any],
+        settings: Settings,
+        mask: np.ndarray | None = None,
+        window: Window | None = None,
     ) -> None:
         super().__init__(SignalsClass=RestoreSignals)
         self.job = Job(seed=settings.seed, on_progress=self._report)
-        self._run = (cube, method, options, settings, mask)
+        self._run = (cube, method, options, settings, mask, window)
         self._told = -1.0
 
     def work(self) -> Result:
@@ -47,7 +55,11 @@ class RestoreWorker(WorkerBase):
         # Here, not at the top: this is where torch is paid for, and the window stays alive meanwhile.
         from hsi_app.runner import restore
 
-        cube, method, options, settings, mask = self._run
+        cube, method, options, settings, mask, window = self._run
+        if window is not None:
+            # Cut here, in the thread: a region of a band-interleaved file may take a while to read.
+            cube = cube.crop(window)
+            mask = None if mask is None else mask[(..., *window.slices)]
         return restore(cube, method, options, settings, mask=mask, job=self.job)
 
     def quit(self) -> None:

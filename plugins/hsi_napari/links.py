@@ -1,0 +1,71 @@
+"""Ties between a dock and the viewer that are cut when the dock goes away."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QWidget
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class Links:
+    """What must be undone once: event connections, mouse callbacks, running work."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+
+    def connect(self, emitter: Any, method: Callable[..., None]) -> None:
+        """Connect a method to a napari event for as long as the link lasts; keeps its object weakly."""
+        emitter.connect(method)
+        held = weakref.WeakMethod(method)
+
+        def undo() -> None:
+            bound = held()
+            if bound is not None:
+                emitter.disconnect(bound)
+
+        self._undo.append(undo)
+
+    def mouse(self, callbacks: list[Any], callback: Callable[..., Any]) -> None:
+        """Put a function on one of the viewer's lists of mouse callbacks."""
+        callbacks.append(callback)
+        self._undo.append(lambda: callbacks.remove(callback) if callback in callbacks else None)
+
+    def finally_(self, action: Callable[[], None]) -> None:
+        """Do this when the ties are cut."""
+        self._undo.append(action)
+
+    def cut(self) -> None:
+        """Undo everything; a second call does nothing."""
+        undo, self._undo = self._undo, []
+        for action in reversed(undo):
+            action()
+
+
+class Dock(QWidget):
+    """A widget for napari's dock area, with the viewer it belongs to and ties that end with it.
+
+    napari takes a closed dock's widget out of the window and forgets it; the window may also go first. Either way
+    ``links`` is cut.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.links = Links()
+        self._was_docked = False
+        self.destroyed.connect(self.links.cut)
+
+    def event(self, event: QEvent) -> bool:
+        """Notices being docked and being taken out."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parentWidget() is not None:
+                self._was_docked = True
+            elif self._was_docked:
+                self.links.cut()
+        return bool(super().event(event))

@@ -1,0 +1,97 @@
+"""Marks of pinned spectra on the image: a Points layer, numbered and coloured like the lines."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hsi_napari.links import Links
+from hsi_napari.spectrum_model import Pin
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Points
+
+NAME = "pinned spectra"
+# Screen size that stays readable; in data pixels it follows from the zoom at the first pin.
+_SCREEN_PX = 12.0
+
+
+class PinLayer:
+    """Keeps a Points layer and a list of pins the same, whichever changes.
+
+    Parameters
+    ----------
+    moved : called with {number: (y, x)} when a person drags or deletes points, or removes the layer
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, links: Links, moved: Callable[[dict[int, tuple[float, float]]], None]
+    ) -> None:
+        self._viewer = viewer
+        # The dock owns this object and this method belongs to the dock: a weak hold avoids the circle.
+        self._moved = weakref.WeakMethod(moved)
+        self._layer: weakref.ref[Points] | None = None
+        self._is_ours = False
+        links.connect(viewer.layers.events.removed, self._removed)
+
+    def layer(self) -> Points | None:
+        """The Points layer while it exists."""
+        return None if self._layer is None else self._layer()
+
+    def show(self, pins: Sequence[Pin]) -> None:
+        """Mark these pins and no others; the layer appears with the first."""
+        layer = self.layer()
+        if layer is None and not pins:
+            return
+        self._is_ours = True
+        try:
+            layer = layer or self._make()
+            layer.data = np.array([[pin.y, pin.x] for pin in pins], dtype=float).reshape(-1, 2)
+            layer.features = {"number": [pin.number for pin in pins]}
+            if pins:
+                layer.face_color = [pin.colour for pin in pins]
+                layer.size = _SCREEN_PX / max(self._viewer.camera.zoom, 1e-6)
+                layer.refresh_text()
+        finally:
+            self._is_ours = False
+
+    def _make(self) -> Points:
+        active = self._viewer.layers.selection.active
+        layer = self._viewer.add_points(
+            np.empty((0, 2)),
+            ndim=2,
+            name=NAME,
+            features={"number": np.empty(0, int)},
+            border_color="white",
+            border_width=0.12,
+            symbol="disc",
+            text={"string": "{number}", "color": "white", "size": 10, "anchor": "lower_left", "translation": [0, 0]},
+        )
+        # Choosing the cube again: the new layer must not take the clicks that pin.
+        self._viewer.layers.selection.active = active
+        layer.events.data.connect(self._edited)
+        self._layer = weakref.ref(layer)
+        return layer
+
+    def _edited(self, event: Any = None) -> None:
+        layer = self.layer()
+        if self._is_ours or layer is None:
+            return
+        numbers = [int(n) for n in layer.features["number"]]
+        places = np.asarray(layer.data, dtype=float)
+        if len(numbers) == len(places):
+            self._tell({n: (float(y), float(x)) for n, (y, x) in zip(numbers, places, strict=True)})
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self.layer():
+            self._layer = None
+            self._tell({})
+
+    def _tell(self, places: dict[int, tuple[float, float]]) -> None:
+        moved = self._moved()
+        if moved is not None:
+            moved(places)
