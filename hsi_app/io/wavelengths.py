@@ -59,7 +59,8 @@ def to_nm(values: Sequence[float] | np.ndarray, unit: str | None) -> tuple[np.nd
     if known in ("ghz", "mhz"):
         return 299_792_458.0 / column * (1.0 if known == "ghz" else 1e3), 1.0
     factor = nm_per_unit(unit) or (1e3 if float(np.median(column)) < 100 else 1.0)
-    return column * factor, factor
+    # Rounded to a millionth nm: 0.0069 um should read 6.9, not 6.8999999999999995.
+    return np.round(column * factor, 6), factor
 
 
 def from_names(names: Sequence[str | None]) -> np.ndarray | None:
