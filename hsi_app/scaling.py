@@ -43,7 +43,9 @@ def fit_scaling(samples: np.ndarray) -> Scaling:
     samples = samples.reshape(-1)
     if samples.size == 0:
         raise CubeError("every sample is missing (NaN, nodata or masked); there is nothing to restore.")
-    low, high = (float(q) for q in np.quantile(samples, [LOW, HIGH]))
+    # The sample inside the quantile, not a mixture with the one outside: among a thousand one glint is no 0.1 %.
+    low = float(np.quantile(samples, LOW, method="higher"))
+    high = float(np.quantile(samples, HIGH, method="lower"))
     span = high - low
     if span <= 0:
         # Nearly all samples are equal: the few others are the signal, not outliers.

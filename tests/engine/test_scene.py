@@ -116,6 +116,13 @@ def test_scaling_maps_the_robust_range_to_zero_and_one() -> None:
     assert scaling.span == pytest.approx(998, abs=1)
 
 
+@pytest.mark.parametrize("count", [20, 500, 1500])
+def test_one_glint_among_few_samples_does_not_set_the_scale(count: int) -> None:
+    samples = np.linspace(0, 1, count, dtype=np.float32)
+    samples[count // 2] = 1e9
+    assert fit_scaling(samples).span == pytest.approx(1, abs=0.12)
+
+
 def test_scaling_of_a_mostly_constant_scene_still_has_its_span() -> None:
     samples = np.zeros(100_000, np.float32)
     samples[:20] = 5000  # 0.02 %: beyond the 99.9 percentile
