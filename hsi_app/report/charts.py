@@ -47,7 +47,7 @@ class Chart:
 
 def draw(paint: Callable[[Axes, Theme], None], caption: str, *, height_in: float = 2.7) -> Chart:
     """Paint one set of axes in both themes."""
-    return Chart(*(_rendered(paint, theme, height_in) for theme in (LIGHT, DARK)), caption)
+    return Chart(_rendered(paint, LIGHT, height_in), _rendered(paint, DARK, height_in), caption)
 
 
 def _rendered(paint: Callable[[Axes, Theme], None], theme: Theme, height_in: float) -> str:
@@ -179,7 +179,7 @@ def removed_chart(result: Result, findings: Findings) -> Chart:
         axes.set_ylabel(f"standard deviation{_unit(result)}")
 
     return draw(
-        paint, "Removed per band. Far above the noise estimate: stripes and outliers, or signal; look at the map."
+        paint, "Removed per band. Far above the noise estimate lie stripes, outliers, or signal: look at the map."
     )
 
 

@@ -116,8 +116,8 @@ def _removed(image: np.ndarray) -> Picture:
 
 
 def _png(rgba: np.ndarray) -> str:
-    from matplotlib.image import imsave
+    from PIL import Image
 
     buffer = io.BytesIO()
-    imsave(buffer, (rgba * 255).round().astype(np.uint8), format="png", metadata={"Software": None})
+    Image.fromarray((rgba * 255).round().astype(np.uint8)).save(buffer, "PNG", optimize=True)
     return data_uri(buffer.getvalue())

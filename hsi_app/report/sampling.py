@@ -83,7 +83,11 @@ class Spectra:
 def sample_spectra(observed: Cube, restored: Cube) -> Spectra:
     """Spectra at the same pixels of two cubes of one shape, in windows spread over the scene."""
     _, height, width = observed.shape
-    before, after, rows, cols, pieces = [], [], [], [], []
+    before: list[np.ndarray] = []
+    after: list[np.ndarray] = []
+    rows: list[np.ndarray] = []
+    cols: list[np.ndarray] = []
+    pieces: list[tuple[Window, slice]] = []
     count = 0
     for window in spread_windows(height, width):
         for cube, parts in ((observed, before), (restored, after)):
