@@ -39,12 +39,12 @@ def render(facts: Mapping[str, Any], observed: Cube, sample: ReportSample, rows:
         _views(observed, sample),
         _figure_section("Spectra", "Single pixels before and after, in physical units; grey strips are bands marked"
                         " bad.", pictures.spectra_png(observed, sample), "Spectra before and after"),
-        _figure_section("Noise", "What the other bands cannot predict, per band, in stored units. What was removed should"
-                        " lie near the noise before: far above it, signal may have gone too. After a low-rank method the"
-                        " bands predict each other almost perfectly, so &lsquo;after&rsquo; is a lower bound.",
+        _figure_section("Noise", "What the other bands cannot predict, per band, in stored units. What was removed"
+                        " should lie near the noise before: far above it, signal may have gone too. After a low-rank"
+                        " method the bands predict each other almost perfectly, so &lsquo;after&rsquo; is a lower bound.",
                         pictures.noise_png(observed, sample), "Noise of each band"),
-        _figure_section("Distribution of what was removed", "In units of each band's own spread, from the full-resolution"
-                        " crop; values beyond six spreads are gathered at the ends. Pure noise follows the dashed line;"
+        _figure_section("Distribution of what was removed", "In units of each band's own spread, from the full-resolution crop;"
+                        " values beyond six spreads are gathered at the ends. Pure noise follows the dashed line;"
                         " heavy tails are stripes, impulses or lost detail.", pictures.histogram_png(sample),
                         "Histogram of what was removed"),
         _stripes(facts["stripes"]),
@@ -132,9 +132,8 @@ def _views(observed: Cube, sample: ReportSample) -> str:
     crop, local = sample.crop, ""
     if sample.step > 1:
         image = sample.removed[sample.band]
-        local = '<div class="views">' + _removed(
-            image, f"removed at full resolution: rows from {crop.row}, columns from {crop.col}, {crop.height} x {crop.width} px"
-        ) + "</div>"  # fmt: skip
+        where = f"rows from {crop.row}, columns from {crop.col}, {crop.height} x {crop.width} px"
+        local = f'<div class="views">{_removed(image, f"removed at full resolution: {where}")}</div>'
     return (
         "<section><h2>Before, after, removed</h2><p>Edges or structure of the scene in &lsquo;removed&rsquo; mean that"
         f" signal was taken away. Missing samples are see-through.{thin}</p>"
@@ -196,11 +195,12 @@ def _provenance(facts: Mapping[str, Any]) -> str:
     source, settings = facts["input"], facts["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     budget = facts["memory_budget_bytes"]
+    treated = "passed through" if settings["bad_bands"] == "keep" else "restored"
     rows = [
         ("input", f"{source['path'] or source['name']} ({source['dtype']})"),
         ("output", facts["output"] or "kept in memory"),
         ("map frame", source["map_frame"] or "none"),
-        ("bands marked bad", f"{source['bad_bands']}, {'passed through' if settings['bad_bands'] == 'keep' else 'restored'}"),
+        ("bands marked bad", f"{source['bad_bands']}, {treated}"),
         ("seed", facts["seed"]),
         ("device", facts["device"]),
         ("memory", f"peak {format_bytes(facts['peak_memory_bytes'])}, budget "

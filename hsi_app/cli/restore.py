@@ -182,6 +182,8 @@ def _carry_out(request: Request, choose: Callable[[Cube, Log], Recipe], *, seed:
             overwrite=run.overwrite, job=job,
         )  # fmt: skip
         if request.removed is not None:
+            from hsi_app.removed import write_removed
+
             write_removed(result, request.removed, overwrite=run.overwrite)
         if request.save_recipe is not None:
             write_recipe(Recipe.from_record(result.record), request.save_recipe, overwrite=run.overwrite)
@@ -192,21 +194,6 @@ def _carry_out(request: Request, choose: Callable[[Cube, Log], Recipe], *, seed:
         for note in result.record["notes"]:
             log.say(f"note: {note}", level="warning")
     _tell(result, request)
-
-
-def write_removed(result: Result, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write observed - restored as a cube of its own, strip by strip; NaN where either is missing."""
-    from dataclasses import replace
-
-    from hsi_app.io import create_cube
-    from hsi_app.tiling import strips
-
-    bands, height, width = result.observed.shape
-    like = replace(result.cube, nodata=None, name=f"{result.observed.name} removed", offset=0.0)
-    with create_cube(path, like, dtype="float32", overwrite=overwrite) as writer:
-        # About 32 MiB a strip.
-        for window in strips((height, width), max(2**23 // (bands * width), 1)):
-            writer.write(window, result.removed(window))
 
 
 def _tell(result: Result, request: Request) -> None:

@@ -1,0 +1,132 @@
+"""What is wrong with a cube, and which steps would help: the choice behind ``restore auto``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hsi_app.cube import Cube
+from hsi_app.errors import CapabilityError
+from hsi_app.methods.registry import methods
+from hsi_app.noise import measure_noise
+from hsi_app.recipe import Recipe, Step
+from hsi_app.tiling import strips
+
+# Row means that vary half as much again as pixel noise explains; unstriped bands of real scenes stay below 1.3.
+STRIPED = 1.5
+# One sample in 200 at the same few values: dead or saturated samples.
+STUCK_SHARE = 0.005
+# One gap in 10 000 samples is worth filling.
+GAP_SHARE = 1e-4
+# Above this median signal-to-noise ratio, noise is invisible in single bands: 40 dB is 1 % of the signal.
+CLEAN_DB = 40.0
+_SAMPLED_BANDS = 8
+_STRIP_SAMPLES = 2**23
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was measured, what follows from it, and why.
+
+    snr_db : median over the good bands; NaN if it could not be measured
+    striped_bands : indices of bands with stripes
+    stuck_bands : indices of bands with values that are dead, saturated or overwritten
+    gap_share : share of samples in [0, 1] that are missing although the scene goes on around them
+    """
+
+    snr_db: float
+    striped_bands: tuple[int, ...]
+    stuck_bands: tuple[int, ...]
+    gap_share: float
+    recipe: Recipe
+    reasons: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The reasons, then the choice, for a person."""
+        chosen = ", then ".join(f"{step.task} with {step.method}" for step in self.recipe.steps)
+        return [*self.reasons, f"chosen: {chosen}"]
+
+
+def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
+    """Measure noise, stripes, impulses and gaps on a sample, and choose the steps.
+
+    Stripes and stuck values ask for 'destripe', which removes noise as well; otherwise noise asks for 'denoise';
+    gaps ask for 'inpaint' as the last step, so that it fills from clean neighbours and leaves them as they are.
+
+    Parameters
+    ----------
+    cube : observed cube; a central window and a few bands are read
+    has_mask : the caller knows of missing samples that the cube does not show
+
+    Raises
+    ------
+    CapabilityError
+        If no method without weights offers a task that is needed.
+    """
+    noise = measure_noise(cube)
+    good = cube.axis.good if cube.axis.good.size else np.arange(cube.shape[0])
+    levels = noise.snr_db[good]
+    snr_db = float(np.median(levels[np.isfinite(levels)])) if np.isfinite(levels).any() else float("nan")
+    stripes = np.fmax(noise.stripe_rows, noise.stripe_cols)
+    striped = tuple(int(b) for b in good if stripes[b] > STRIPED)
+    stuck = tuple(int(b) for b in good if noise.stuck_share[b] > STUCK_SHARE)
+    gaps = gap_share(cube)
+
+    reasons, steps = [], []
+    if striped or stuck:
+        steps.append(_step("destripe"))
+        if striped:
+            worst = max(striped, key=lambda b: stripes[b])
+            reasons.append(
+                f"stripes in {len(striped)} of {good.size} bands, strongest {stripes[worst]:.1f}"
+                f" in band {cube.axis.label(worst)} (1 means none)"
+            )
+        if stuck:
+            reasons.append(f"dead, saturated or overwritten samples in {len(stuck)} of {good.size} bands")
+    if not np.isnan(snr_db):
+        reasons.append(f"median signal-to-noise ratio {snr_db:.1f} dB")
+    fills = gaps > GAP_SHARE or has_mask
+    if fills:
+        reasons.append(f"{gaps:.2%} of the samples are missing inside the scene" + (", and a mask" if has_mask else ""))
+    # Filling alone where nothing else is wrong; with nothing wrong at all a denoiser that follows the measured
+    # noise changes next to nothing.
+    if not steps and not (fills and snr_db >= CLEAN_DB):
+        steps.append(_step("denoise"))
+    if fills:
+        steps.append(_step("inpaint"))
+    return Diagnosis(snr_db, striped, stuck, gaps, Recipe(tuple(steps)), tuple(reasons))
+
+
+def _step(task: str) -> Step:
+    """The first method that offers the task and needs no weights."""
+    for spec in methods().values():
+        if task in spec.tasks and not spec.weights:
+            return Step(spec.id, task)
+    raise CapabilityError(f"no method without weights can {task}; name a method yourself.")
+
+
+def gap_share(cube: Cube) -> float:
+    """Share of missing samples that have observed ones on both sides, along their row or their column.
+
+    The empty corners of a rotated swath are no gaps: nothing lies beyond them. Measured in a few good bands
+    spread over the spectrum, read strip by strip.
+    """
+    good = cube.axis.good if cube.axis.good.size else np.arange(cube.shape[0])
+    picked = good[np.unique(np.linspace(0, good.size - 1, _SAMPLED_BANDS).astype(int))].tolist()
+    _, height, width = cube.shape
+    parts = []
+    for window in strips((height, width), max(_STRIP_SAMPLES // (len(picked) * width), 1)):
+        stored = cube.read(window, picked)
+        parts.append(cube.valid_of(stored, window, picked))
+    return float(np.mean([_enclosed(seen).mean() for seen in np.concatenate(parts, axis=1)]))
+
+
+def _enclosed(seen: np.ndarray) -> np.ndarray:
+    """(H, W) bool, True at unseen pixels between seen ones of their row or column."""
+    between = np.zeros(seen.shape, bool)
+    for axis in (0, 1):
+        before = np.logical_or.accumulate(seen, axis=axis)
+        after = np.flip(np.logical_or.accumulate(np.flip(seen, axis), axis=axis), axis)
+        between |= before & after
+    return between & ~seen
