@@ -19,7 +19,7 @@ from hsi_app.errors import FormatError
 from hsi_app.io.envi_header import COMPLEX_CODES, DTYPES, as_lines, as_list, read_header, whole
 from hsi_app.io.lazy import INTERLEAVES, RawValues
 from hsi_app.io.map_frame import parse_map_info
-from hsi_app.io.wavelengths import from_names, numbers, to_nm
+from hsi_app.io.wavelengths import from_names, nm_per_unit, numbers, to_nm
 
 DATA_SUFFIXES = (".bsq", ".bil", ".bip", ".img", ".dat", ".raw", ".sli", ".cube", ".bin", ".lan", "")
 # A packed file up to this size is unpacked once on opening; a larger one is unpacked anew for each read.
@@ -92,7 +92,7 @@ def _layout(entries: Mapping[str, str], path: Path) -> tuple[tuple[int, int, int
     return (bands, height, width), dtype, offset, offset + bands * height * width * dtype.itemsize
 
 
-def open_envi(path: Path, wavelengths: bool) -> Cube:
+def open_envi(path: Path, array: str | None, wavelengths: bool) -> Cube:
     """Open either file of an ENVI pair; reads the header only.
 
     A spectral library becomes a cube of shape (spectral channels, spectra, 1), its names in
@@ -100,6 +100,8 @@ def open_envi(path: Path, wavelengths: bool) -> Cube:
 
     Raises FormatError for every disagreement between header, file size and lists.
     """
+    if array is not None:
+        raise FormatError(f"'{path}' holds one image only; open it without '::{array}'.")
     header, data = find_pair(path)
     entries = read_header(header)
     shape, dtype, offset, needed = _layout(entries, header)
@@ -178,7 +180,7 @@ def _values(
         # Trailing bytes are common and harmless, unless they make up whole bands or a wider number type.
         if fit and size - needed >= shape[1] * shape[2]:
             raise FormatError(f"'{header}' needs {needed} bytes but '{data.name}' has {size}; {fit}.")
-    return RawValues(str(data), shape, dtype, interleave, offset, packed)
+    return RawValues(str(data), shape, dtype, INTERLEAVES[interleave], offset, packed)
 
 
 def _unpacked(
@@ -248,7 +250,7 @@ def _band_axis(
         if "fwhm" in columns:
             known = centres is not None and "wavelength" in columns
             if not known:
-                factor = 1.0 if columns["fwhm"].max() >= 1 else 1e3
+                factor = nm_per_unit(unit) or (1.0 if columns["fwhm"].max() >= 1 else 1e3)
             widths = np.round(columns["fwhm"] * factor, 6)
         if "bbl" in columns:
             # ENVI marks good bands with 1; some programs use other positive numbers for grades of good.
@@ -289,3 +291,10 @@ def _scale(entries: Mapping[str, str], path: Path, count: int) -> tuple[float | 
         gain, unit = 1.0 / factor, unit or "reflectance"
     return gain, add, unit
 
+
+
+def looks_like_envi(path: Path) -> bool:
+    """Whether a path is a half of an ENVI pair: the header begins with 'ENVI' and has its data file."""
+    header, _ = find_pair(path)
+    with open(header, "rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").upper().startswith(b"ENVI")

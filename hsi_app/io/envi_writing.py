@@ -12,6 +12,7 @@ from hsi_app.errors import OutputError
 from hsi_app.io.envi_header import CODES, clean, format_entry
 from hsi_app.io.lazy import INTERLEAVES
 from hsi_app.io.map_frame import format_map_info
+from hsi_app.io.raw_writing import RawSamples
 from hsi_app.io.writing import BlockWriter, Plan
 
 # Facts that say how the source file was stored, or that the writer sets itself.
@@ -38,42 +39,26 @@ class EnviWriter(BlockWriter):
     """Writes data file and header in the folder of ``path``; the interleave follows the extension, else BSQ."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        data, header = (path.parent / name for name in pair_names(path))
-        self._header, self._plan = header, plan
+        data, self._header = (path.parent / name for name in pair_names(path))
+        self._plan = plan
         suffix = data.suffix.lower()[1:]
         self._interleave = suffix if suffix in INTERLEAVES else "bsq"
-        self._stored = plan.dtype.newbyteorder("<")
-        self._file = open(data, "w+b")  # noqa: SIM115 - open from here to finish()
-        # The full length at once: windows may come in any order, and the rest reads as zeros.
-        self._file.truncate(plan.nbytes)
+        # Before the samples, so that facts the header cannot hold are reported at once.
+        self._text = header_text(plan, self._interleave)
+        self._samples = RawSamples(data, plan.shape, plan.dtype.newbyteorder("<"), INTERLEAVES[self._interleave])
 
     def put(self, rows: slice, cols: slice, block: np.ndarray) -> None:
         """See BlockWriter."""
-        order = INTERLEAVES[self._interleave]
-        sizes = [self._plan.shape[axis] for axis in order]
-        starts = [(0, rows.start, cols.start)[axis] for axis in order]
-        planes = np.ascontiguousarray(block.transpose(order), self._stored)
-        for k, plane in enumerate(planes):
-            first = (starts[0] + k) * sizes[1]
-            if plane.shape[1] == sizes[2]:
-                self._write_at((first + starts[1]) * sizes[2], plane)
-            else:
-                for j, line in enumerate(plane):
-                    self._write_at((first + starts[1] + j) * sizes[2] + starts[2], line)
-        self._file.flush()
-
-    def _write_at(self, sample: int, values: np.ndarray) -> None:
-        self._file.seek(sample * self._stored.itemsize)
-        self._file.write(memoryview(values).cast("B"))
+        self._samples.put(rows, cols, block)
 
     def finish(self) -> None:
         """See BlockWriter."""
-        self._file.close()
-        self._header.write_text(header_text(self._plan, self._interleave), encoding="utf-8")
+        self._samples.close()
+        self._header.write_text(self._text, encoding="utf-8")
 
     def abandon(self) -> None:
         """See BlockWriter."""
-        self._file.close()
+        self._samples.close()
 
 
 def _scale_entries(cube: Cube, count: int) -> list[str]:
@@ -103,11 +88,10 @@ def header_text(plan: Plan, interleave: str) -> str:
     Raises OutputError where ENVI has no such number type.
     """
     cube, (count, height, width) = plan.like, plan.shape
-    axis = cube.axis
     if plan.dtype not in CODES:
         raise OutputError(f"ENVI files cannot hold {plan.dtype}; ask for float32.")
     lines = ["ENVI"]
-    if description := str(cube.facts.get("description", cube.name)).strip():
+    if description := str(cube.facts.get("description", "")).strip():
         lines.append(f"description = {{{clean(description)}}}")
     lines += [
         format_entry(key, value)

@@ -128,19 +128,20 @@ def _groups(rows: np.ndarray, reach: int) -> list[slice]:
     return pieces
 
 
+# Which of the axes (band, row, col) is stored first, second and last.
 INTERLEAVES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}
 
 
 @dataclass(frozen=True)
 class RawValues(LazyValues):
-    """Plain binary samples (ENVI and alike) in any interleave and byte order.
+    """Plain binary samples (ENVI, .npy) in any order of axes and bytes.
 
     Parameters
     ----------
     path : data file
     shape : (B, H, W)
     dtype : number type with byte order, as stored
-    interleave : 'bsq', 'bil' or 'bip'
+    order : which of the axes (band, row, col) lies first, second and last in the file; see INTERLEAVES
     offset : bytes before the first sample
     gzipped : the whole file is a gzip stream; reads far into it are slow
     """
@@ -148,13 +149,13 @@ class RawValues(LazyValues):
     path: str
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
-    interleave: str = "bsq"
+    order: tuple[int, ...] = (0, 1, 2)
     offset: int = 0
     gzipped: bool = False
 
     def read_block(self, bands: Sequence[int], rows: Span, cols: Span) -> np.ndarray:
         """See LazyValues. Raises FormatError where the file has become shorter than its header says."""
-        order = INTERLEAVES[self.interleave]
+        order = self.order
         stored = tuple(self.shape[axis] for axis in order)
         asked = (np.asarray(bands), np.arange(*rows), np.arange(*cols))
         outer, middle, inner = (asked[axis] for axis in order)
