@@ -1,0 +1,1 @@
+"""Networks and their weights, on their own: knows nothing of the program that uses them."""
