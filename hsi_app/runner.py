@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
 # What the interpreter needs beside tiles: Gram matrices, allocator slack, codec buffers.
-RESERVE_BYTES = 96 * 2**20
+RESERVE_BYTES = 160 * 2**20
 SMALLEST_TILE_PX = 32
 
 

@@ -109,7 +109,7 @@ def test_tiles_agree_with_the_whole(as_cube, noisy, task):
 
 
 def test_a_constant_band_and_a_tiny_cube_are_survived(make_cube):
-    cube = make_cube(bands=6, height=5, width=4, sigma=0.05)
+    cube = make_cube(6, 5, 4, sigma=0.05)
     values = cube.values.copy()
     values[3] = 0.25
     restored = restore(cube.replace(values, "constant band")).cube.values

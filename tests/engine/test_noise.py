@@ -29,7 +29,7 @@ def test_a_noise_free_dependent_band_does_not_break_the_regression():
 
 
 def test_the_noisiest_band_leads_the_report(make_cube):
-    cube = make_cube(bands=30, height=60, width=60, sigma=0.01)
+    cube = make_cube(30, 60, 60, sigma=0.01)
     values = cube.values.copy()
     values[17] += np.random.default_rng(2).normal(0, 0.2, values.shape[1:]).astype(np.float32)
     report = measure_noise(cube.replace(values, "one bad band"))
@@ -38,7 +38,7 @@ def test_the_noisiest_band_leads_the_report(make_cube):
 
 
 def test_missing_samples_do_not_count_as_noise(make_cube):
-    cube = make_cube(bands=30, height=60, width=60, sigma=0.02)
+    cube = make_cube(30, 60, 60, sigma=0.02)
     values = cube.values.copy()
     values[:, :20] = np.nan
     report = measure_noise(cube.replace(values, "a gap"))
@@ -47,7 +47,7 @@ def test_missing_samples_do_not_count_as_noise(make_cube):
 
 
 def test_row_stripes_are_told_from_columns(make_cube):
-    cube = make_cube(bands=30, height=60, width=60, sigma=0.01)
+    cube = make_cube(30, 60, 60, sigma=0.01)
     values = cube.values.copy()
     values[5] += np.random.default_rng(3).normal(0, 0.02, (60, 1)).astype(np.float32)
     report = measure_noise(cube.replace(values, "stripes"))

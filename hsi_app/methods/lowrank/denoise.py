@@ -23,8 +23,8 @@ GROUP = 32
 GUIDE_COMPONENTS = 4
 # Least noise variance over a group's signal variance that its Wiener matrix is solved for.
 FLOAT_FLOOR = 3e-6
-# Group members handled at a time: 2048 groups x 8 components x 32 x 16 floats = 33 MB.
-CHUNK_ENTRIES = 2**23
+# Group members handled at a time: 1024 groups x 8 components x 32 x 16 floats = 17 MB.
+CHUNK_ENTRIES = 2**22
 # An output pixel depends on groups up to SEARCH + PATCH away, these on patches as far again, and on their
 # first estimate DCT_SIDE away; rounded up to a multiple of STEP so that tiles share one grid of patches.
 REACH_PX = STEP * math.ceil((2 * (SEARCH + PATCH) + DCT_SIDE) / STEP)

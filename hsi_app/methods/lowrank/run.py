@@ -34,11 +34,11 @@ def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoratio
     basis, mean, std = tensors_of(subspace, problem.observed)
     variance = prior_variance(subspace, problem.observed)
     usable = problem.valid & ~is_stuck(problem.observed, problem.shared["stuck"]) if reject else problem.valid
-    whitened = (problem.observed - mean) / std
+    whitened = (problem.observed - mean).div_(std)
     if reject:
-        whitened = whitened - _stripes(problem)
+        whitened -= _stripes(problem)
     if not bool(usable.all()):
-        whitened = torch.where(usable, whitened, 0.0)
+        whitened.masked_fill_(~usable, 0.0)
     job.step(0.05, "projection")
     ok = _believable(whitened, usable, basis, variance, problem.task) if reject else usable
     job.step(0.15, "projection")
@@ -62,11 +62,11 @@ def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoratio
         untouched = ok & (_stripes(problem) == 0)
         # Samples that were believed keep their own value, less their stripe.
         predicted = torch.where(ok, whitened, predicted)
-    values = predicted * std + mean
+    values = predicted.mul_(std).add_(mean)
     extras = {}
     if reject:
-        damage = _stripes(problem) + torch.where(problem.valid & ~ok, whitened - predicted, 0.0)
-        extras["damage"] = torch.where(problem.valid & (damage != 0), problem.observed - values, 0.0)
+        damaged = problem.valid & (~ok | (_stripes(problem) != 0))
+        extras["damage"] = torch.where(damaged, problem.observed - values, 0.0)
     return Restoration(values, untouched, extras, trace=trace)
 
 

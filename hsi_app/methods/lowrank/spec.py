@@ -46,7 +46,7 @@ SPEC = MethodSpec(
     parameters=LowRankParameters,
     run="hsi_app.methods.lowrank.run:restore",
     prepare="hsi_app.methods.lowrank.prepare:prepare",
-    extent=Extent("tile", margin_px=36, align_px=3, memory_factor=4.0),
+    extent=Extent("tile", margin_px=36, align_px=3, memory_factor=7.0),
     references=(
         Reference(
             "L. Zhuang and J. M. Bioucas-Dias, Fast hyperspectral image denoising and inpainting based on low-rank"
