@@ -17,6 +17,16 @@ from hsi_app.report_sample import ReportSample
 
 # Ends and middle of matplotlib's RdBu_r, for the legend drawn by the browser.
 _DIVERGING = "linear-gradient(90deg, #053061, #4393c3, #f7f7f7, #d6604d, #67001f)"
+_SPECTRA = "Single pixels before and after, in physical units; grey strips are bands marked bad."
+_NOISE = (
+    "What the other bands cannot predict, per band, in stored units. What was removed should lie near the noise before:"
+    " far above it, signal may have gone too. After a low-rank method the bands predict each other almost perfectly, so"
+    " \u2018after\u2019 is a lower bound."
+)
+_HISTOGRAM = (
+    "In units of each band's own spread, from the full-resolution crop; values beyond six spreads are gathered at the"
+    " ends. Pure noise follows the dashed line; heavy tails are stripes, impulses or lost detail."
+)
 # What a row of the parameter table holds.
 ParameterRow = tuple[str, str, str, bool]
 
@@ -37,16 +47,9 @@ def render(facts: Mapping[str, Any], observed: Cube, sample: ReportSample, rows:
         _list("Notes", facts["notes"], "notes"),
         _score(facts.get("score")),
         _views(observed, sample),
-        _figure_section("Spectra", "Single pixels before and after, in physical units; grey strips are bands marked"
-                        " bad.", pictures.spectra_png(observed, sample), "Spectra before and after"),
-        _figure_section("Noise", "What the other bands cannot predict, per band, in stored units. What was removed"
-                        " should lie near the noise before: far above it, signal may have gone too. After a low-rank"
-                        " method the bands predict each other almost perfectly, so &lsquo;after&rsquo; is a lower bound.",
-                        pictures.noise_png(observed, sample), "Noise of each band"),
-        _figure_section("Distribution of what was removed", "In units of each band's own spread, from the full-resolution crop;"
-                        " values beyond six spreads are gathered at the ends. Pure noise follows the dashed line;"
-                        " heavy tails are stripes, impulses or lost detail.", pictures.histogram_png(sample),
-                        "Histogram of what was removed"),
+        _figure_section("Spectra", _SPECTRA, pictures.spectra_png(observed, sample)),
+        _figure_section("Noise", _NOISE, pictures.noise_png(observed, sample)),
+        _figure_section("Distribution of what was removed", _HISTOGRAM, pictures.histogram_png(sample)),
         _stripes(facts["stripes"]),
         _parameters(rows),
         _provenance(facts),
@@ -147,8 +150,8 @@ def _removed(image: np.ndarray, caption: str) -> str:
     return f"<figure>{picture}{_scale(limit)}<figcaption>{_(caption)}</figcaption></figure>"
 
 
-def _figure_section(title: str, text: str, png: bytes, alt: str) -> str:
-    return f"<section><h2>{_(title)}</h2><p>{text}</p><figure>{_image(png, alt)}</figure></section>"
+def _figure_section(title: str, text: str, png: bytes) -> str:
+    return f"<section><h2>{_(title)}</h2><p>{_(text)}</p><figure>{_image(png, title)}</figure></section>"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> str:
