@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hsi_app.io.writing import CubeWriter
 
 __all__ = [
-    "Format", "can_read", "create_cube", "formats", "list_arrays", "open_cube", "read_mask", "read_patterns", "save_cube",
+    "Format", "can_read", "create_cube", "formats", "list_arrays", "open_cube", "read_mask", "read_patterns",
+    "save_cube",
 ]  # fmt: skip
 
 STRIP_BYTES = 32 * 2**20
@@ -70,7 +71,9 @@ def open_cube(path: str | Path, *, wavelengths: bool = True, lazy: bool = True) 
     except PermissionError as error:
         raise FormatError(f"'{file}' may not be read; ask its owner for permission.") from error
     except MemoryError as error:
-        raise FormatError(f"'{path}' is larger than memory in a format that is read whole; convert it first.") from error
+        raise FormatError(
+            f"'{path}' does not fit in memory, and its format is read whole; convert it first."
+        ) from error
     except OSError as error:
         raise FormatError(f"'{file}' cannot be read ({error}); it may be damaged.") from error
 
@@ -131,9 +134,7 @@ def _plan_shape(like: Cube, shape: tuple[int, int, int] | None) -> Cube:
     values = np.broadcast_to(np.zeros((), like.dtype), (bands, height, width))
     if bands == like.shape[0]:
         return replace(like, values=values, georef=georef, valid=None)
-    return replace(
-        like, values=values, georef=georef, valid=None, bands=BandAxis(bands), gain=1.0, offset=0.0, unit=""
-    )
+    return replace(like, values=values, georef=georef, valid=None, bands=BandAxis(bands), gain=1.0, offset=0.0, unit="")
 
 
 def create_cube(

@@ -173,7 +173,8 @@ def _values(
     if not packed and size < needed:
         raise FormatError(
             f"'{header}' needs {needed} bytes ({shape[0]} bands x {shape[1]} lines x {shape[2]} samples of"
-            f" {dtype.itemsize} bytes, offset {offset}) but '{data.name}' has {size}; {_proposal(shape, dtype, offset, size)}."
+            f" {dtype.itemsize} bytes, offset {offset}) but '{data.name}' has {size};"
+            f" {_proposal(shape, dtype, offset, size)}."
         )
     if not packed and size > needed:
         fit = _proposal(shape, dtype, offset, size, plain="")
@@ -216,7 +217,7 @@ def _proposal(
             return f"{what} = {fits} would fit"
     if offset and bands * plane == size:
         return "header offset = 0 would fit"
-    if not offset and 0 < size - bands * plane:
+    if not offset and size > bands * plane:
         return f"header offset = {size - bands * plane} would fit" if plain else ""
     return plain
 
@@ -235,7 +236,11 @@ def _band_axis(
     if wavelengths:
         unit, factor = entries.get("wavelength units"), 1.0
         columns = {}
-        for key, what in (("wavelength", "wavelengths"), ("fwhm", "band widths"), ("bbl", "entries of the bad-band list")):
+        for key, what in (
+            ("wavelength", "wavelengths"),
+            ("fwhm", "band widths"),
+            ("bbl", "entries of the bad-band list"),
+        ):
             if key in entries and (column := numbers(as_list(entries[key]), key, path)).size:
                 if column.size != count:
                     raise FormatError(
@@ -290,7 +295,6 @@ def _scale(entries: Mapping[str, str], path: Path, count: int) -> tuple[float | 
     if factor is not None and "data gain values" not in columns:
         gain, unit = 1.0 / factor, unit or "reflectance"
     return gain, add, unit
-
 
 
 def looks_like_envi(path: Path) -> bool:

@@ -78,7 +78,7 @@ def parse_map_info(parts: list[str], wkt: str | None, path: object) -> GeoRef | 
         rotation = float(named.get("rotation", "0") or 0)
     except ValueError as error:
         raise FormatError(
-            f"'{path}' has a 'map info' of {len(plain)} entries; it needs a projection and 6 numbers; correct the header."
+            f"'{path}' has a 'map info' of {len(plain)} entries; it needs a projection and 6 numbers: correct it."
         ) from error
     if not all(map(math.isfinite, (column, row, x, y, width, height, rotation))) or width == 0 or height == 0:
         raise FormatError(f"'{path}' gives pixels of {width:g} x {height:g} in 'map info'; correct the header.")
@@ -120,8 +120,10 @@ def format_map_info(georef: GeoRef) -> tuple[str, str | None] | None:
     width, height = math.hypot(a, b), math.hypot(d, e)
     angle = math.atan2(-b, a)
     expected = (math.cos(angle) * width, -math.sin(angle) * width, -math.sin(angle) * height, -math.cos(angle) * height)
-    if width == 0 or height == 0 or any(
-        abs(got - want) > 1e-9 * max(width, height) for got, want in zip((a, b, d, e), expected, strict=True)
+    if (
+        width == 0
+        or height == 0
+        or any(abs(got - want) > 1e-9 * max(width, height) for got, want in zip((a, b, d, e), expected, strict=True))
     ):
         return None
     projection, tail = "Arbitrary", ""

@@ -48,17 +48,11 @@ def open_npy(path: Path, array: str | None, wavelengths: bool) -> Cube:
     size = path.stat().st_size
     if size < needed:
         raise FormatError(f"'{path}' needs {needed} bytes for {shape} {dtype} but has {size}; fetch it again.")
-    axes = choice.order or (1, 2)
-    cube_shape = [1, 0, 0]
-    stored = [0] * len(axes)
-    for place, axis in enumerate(axes):
-        at = place if choice.order else place + 1
-        cube_shape[at] = info.squeezed[axis if choice.order else place]
-        stored[axis if choice.order else place] = at
-    order = tuple(stored) if choice.order else (0, *stored)
+    sizes, axes = (info.squeezed, choice.order) if choice.order else ((1, *info.squeezed), (0, 1, 2))
+    bands, height, width = (sizes[axis] for axis in axes)
+    order = tuple(axes.index(axis) for axis in range(3))
     if fortran:
         order = order[::-1]
-    bands, height, width = cube_shape
     values = RawValues(str(path), (bands, height, width), dtype, order, offset)
     return _cube(path, values, BandAxis(bands), {"format": "NumPy array"}, choice.notes)
 

@@ -25,7 +25,8 @@ _IN_NAME = re.compile(rf"({_NUMBER})\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s
 VECTOR_NAMES = (
     "wavelengths_nm", "wavelength_nm", "wavelengths", "wavelength", "wave_length", "wavelen", "wvl", "wvls", "wl",
     "lambda", "lambdas", "centers", "centres", "band_centers", "band_centres", "center_wavelength",
-    "center_wavelengths", "centre_wavelength", "centre_wavelengths", "radiation_wavelength", "waves", "wave", "bands_nm",
+    "center_wavelengths", "centre_wavelength", "centre_wavelengths", "radiation_wavelength", "waves", "wave",
+    "bands_nm",
 )  # fmt: skip
 WIDTH_NAMES = ("fwhm_nm", "fwhm", "fwhms", "bandwidth", "bandwidths", "bandwidth_nm", "band_widths")
 
@@ -80,5 +81,6 @@ def numbers(texts: Sequence[str], key: str, path: object) -> np.ndarray:
     try:
         return np.array([float(text) for text in texts], dtype=np.float64)
     except ValueError as error:
-        bad = next((text for text in texts if not re.fullmatch(rf"\s*{_NUMBER}\s*|\s*[-+]?(nan|inf)\s*", text, re.I)), "")
+        good = re.compile(rf"\s*(?:{_NUMBER}|[-+]?(?:nan|inf))\s*", re.IGNORECASE)
+        bad = next((text for text in texts if not good.fullmatch(text)), "")
         raise FormatError(f"'{path}' has '{bad[:40]}' where '{key}' needs a number; correct the header.") from error

@@ -73,8 +73,8 @@ def fit_to_dtype(block: np.ndarray, dtype: np.dtype[Any], nodata: float | None) 
         return block
     if dtype.kind not in "iu" or block.dtype.kind not in "f":
         if dtype.kind in "iu" and block.dtype.kind in "iu":
-            limits = np.iinfo(dtype)
-            block = np.clip(block, max(limits.min, np.iinfo(block.dtype).min), min(limits.max, np.iinfo(block.dtype).max))
+            to, given = np.iinfo(dtype), np.iinfo(block.dtype)
+            block = np.clip(block, max(to.min, given.min), min(to.max, given.max))
         with np.errstate(over="ignore"):
             return block.astype(dtype)
     limits = np.iinfo(dtype)
@@ -189,8 +189,8 @@ class CubeWriter:
         Raises OutputError where the window or the block does not fit, and on a full disk.
         """
         bands, height, width = self.plan.shape
-        inside = 0 <= window.row and window.row + window.height <= height
-        if not (inside and 0 <= window.col and window.col + window.width <= width):
+        fits = window.row >= 0 and window.row + window.height <= height
+        if not (fits and window.col >= 0 and window.col + window.width <= width):
             raise OutputError(f"{window} lies outside the image of {height} x {width}.")
         if block.shape != (bands, window.height, window.width):
             raise OutputError(
@@ -206,7 +206,9 @@ class CubeWriter:
                 raise output_error(error, self.path) from error
             self._written[window.slices[0]] += window.width
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if error is None:
                 self._publish()
@@ -214,7 +216,8 @@ class CubeWriter:
             self._discard()
 
     def _publish(self) -> None:
-        assert self._block_writer is not None and self._hidden is not None
+        assert self._block_writer is not None
+        assert self._hidden is not None
         short = np.flatnonzero(self._written < self.plan.shape[2])
         if short.size:
             raise OutputError(f"{short.size} rows of '{self.path}' were left unwritten (first: {short[0]}).")
