@@ -127,6 +127,7 @@ def measure_noise(cube: Cube, *, pixels: int = 2**14) -> NoiseReport:
         covariance = np.atleast_2d(np.cov(spectra))
         if spectra.shape[1] > 2 * len(spectra):
             std[usable] = noise_from_covariance(covariance, spectra.shape[1])
+    alone = _unexplained(flat, usable, complete)
     stuck = np.zeros(bands)
     rows, cols = np.ones(bands), np.ones(bands)
     for band in range(bands):
@@ -135,13 +136,32 @@ def measure_noise(cube: Cube, *, pixels: int = 2**14) -> NoiseReport:
             continue
         found = stuck_values(flat[band][seen[band]])
         stuck[band] = np.isin(flat[band], found).mean()
-        image = flat[band].reshape(side_rows, side_cols)
+        image = alone[band].reshape(side_rows, side_cols)
         if np.isnan(std[band]):
             # Too few complete spectra for a regression: second differences along a row are nearly scene-free.
-            step = image[:, 2:] - 2 * image[:, 1:-1] + image[:, :-2]
+            raw = flat[band].reshape(side_rows, side_cols)
+            step = raw[:, 2:] - 2 * raw[:, 1:-1] + raw[:, :-2]
             std[band] = float(robust_std(step)) / np.sqrt(6) if np.isfinite(step).any() else np.nan
         rows[band], cols[band] = (stripe_strength(image, axis) for axis in (0, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         signal = np.sqrt(np.array([np.nanmean(f**2) if u else np.nan for f, u in zip(flat, usable, strict=True)]))
         snr = 20 * np.log10(signal / std)
     return NoiseReport(std, snr, 1 - share, stuck, rows, cols)
+
+
+def _unexplained(flat: np.ndarray, usable: np.ndarray, complete: np.ndarray) -> np.ndarray:
+    """What each band holds that the others do not predict: (B, P), NaN where it cannot be told.
+
+    The bands themselves where there are too few complete spectra for a regression.
+    """
+    spectra = flat[usable][:, complete]
+    if len(spectra) < 2 or spectra.shape[1] <= 2 * len(spectra):
+        return flat
+    centred = spectra - spectra.mean(axis=1, keepdims=True)
+    spread = np.maximum(centred.std(axis=1), np.finfo(float).tiny)
+    unit = centred / spread[:, None]
+    inverse = np.linalg.inv(unit @ unit.T / unit.shape[1] + 1e-9 * np.eye(len(unit)))
+    residual = np.full(flat.shape, np.nan)
+    place = np.ix_(np.flatnonzero(usable), np.flatnonzero(complete))
+    residual[place] = (inverse @ unit) / inverse.diagonal()[:, None] * spread[:, None]
+    return residual
