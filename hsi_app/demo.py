@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hsi_app.errors import OutputError
@@ -67,7 +67,8 @@ def run_demo(
     write_removed(result, removed, overwrite=overwrite)
     write_text(recipe_file, Recipe.from_record(result.record).to_toml(), overwrite=overwrite)
     job.step(0.93, "scoring")
-    clean = open_cube(hsi_sample_data.path("scene_clean"))
+    # Bands marked bad hold no signal to restore and pass through; scoring them would only blur the figure.
+    clean = replace(open_cube(hsi_sample_data.path("scene_clean")), bands=observed.axis)
     before, after = score(observed, clean), score(result.cube, clean)
     job.step(0.96, "writing the report")
     write_report(result, report, reference=clean, overwrite=overwrite)

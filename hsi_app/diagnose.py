@@ -45,14 +45,16 @@ class Diagnosis:
     def lines(self) -> list[str]:
         """The reasons, then the choice, for a person."""
         chosen = ", then ".join(f"{step.task} with {step.method}" for step in self.recipe.steps)
-        return [*self.reasons, f"chosen: {chosen}"]
+        rebuilds = ", noisy samples rebuilt" if self.recipe.keep_observed is False else ""
+        return [*self.reasons, f"chosen: {chosen}{rebuilds}"]
 
 
 def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
     """Measure noise, stripes, impulses and gaps on a sample, and choose the steps.
 
-    Stripes and stuck values ask for 'destripe', which removes noise as well; otherwise noise asks for 'denoise';
-    gaps ask for 'inpaint' as the last step, so that it fills from clean neighbours and leaves them as they are.
+    Noise asks for 'denoise', which takes stripes and outliers away too; stripes or stuck values in an otherwise clean
+    cube ask for 'destripe', which changes damaged samples only. Gaps ask for 'inpaint': of a clean cube it leaves the
+    observed samples as they are, of a noisy one it rebuilds them on the way.
 
     Parameters
     ----------
@@ -73,9 +75,8 @@ def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
     stuck = tuple(int(b) for b in good if noise.stuck_share[b] > STUCK_SHARE)
     gaps = gap_share(cube)
 
-    reasons, steps = [], []
+    reasons = []
     if striped or stuck:
-        steps.append(_step("destripe"))
         if striped:
             worst = max(striped, key=lambda b: stripes[b])
             reasons.append(
@@ -89,13 +90,15 @@ def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
     fills = gaps > GAP_SHARE or has_mask
     if fills:
         reasons.append(f"{gaps:.2%} of the samples are missing inside the scene" + (", and a mask" if has_mask else ""))
-    # Filling alone where nothing else is wrong; with nothing wrong at all a denoiser that follows the measured
-    # noise changes next to nothing.
-    if not steps and not (fills and snr_db >= CLEAN_DB):
-        steps.append(_step("denoise"))
-    if fills:
-        steps.append(_step("inpaint"))
-    return Diagnosis(snr_db, striped, stuck, gaps, Recipe(tuple(steps)), tuple(reasons))
+    is_clean, is_damaged = snr_db >= CLEAN_DB, bool(striped or stuck)
+    if not fills:
+        # With nothing wrong at all, a denoiser that follows the measured noise changes next to nothing.
+        recipe = Recipe((_step("destripe" if is_clean and is_damaged else "denoise"),))
+    elif is_clean:
+        recipe = Recipe((*((_step("destripe"),) if is_damaged else ()), _step("inpaint")))
+    else:
+        recipe = Recipe((_step("inpaint"),), keep_observed=False)
+    return Diagnosis(snr_db, striped, stuck, gaps, recipe, tuple(reasons))
 
 
 def _step(task: str) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,10 @@ def gather(result: Result, sample: ReportSample, reference: Cube | None = None) 
     if reference is not None:
         from hsi_app.metrics import score
 
+        bad = result.observed.axis.is_bad
+        if reference.axis.count == bad.size:
+            # Bands marked bad in the input were passed through; they say nothing about the method.
+            reference = replace(reference, bands=reference.axis.marked(np.flatnonzero(bad)))
         facts["score"] = {
             "reference": reference.source or reference.name,
             "before": score(result.observed, reference),
@@ -149,6 +154,6 @@ def parameter_rows(facts: Mapping[str, Any]) -> list[ParameterRow]:
         for option in options(known.parameters):
             value = given.get(option.name)
             shown = "found from the data" if value is None and option.is_optional else str(value)
-            about = option.description + (f" [{option.range_text}]" if option.range_text else "")
+            about = option.description + (f" Range: {option.range_text}." if option.range_text else "")
             rows.append((place + option.cli_name, shown, about, value == option.default))
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from importlib import resources
 from typing import Any
@@ -42,7 +43,7 @@ def render(facts: Mapping[str, Any], observed: Cube, sample: ReportSample, rows:
     did = ", then ".join(f"{step['task']} with {step['title']}" for step in facts["steps"])
     parts = [
         f"<header><h1>{_(facts['input']['name'])}</h1><p>{_(did[:1].upper() + did[1:])} &middot; "
-        f"{shape['bands']} bands, {shape['rows']} x {shape['cols']} px &middot; {_(facts['started'])}</p></header>",
+        f"{shape['bands']} bands, {shape['rows']} x {shape['cols']} px &middot; {_(_moment(facts['started']))}</p></header>",
         _tiles(facts),
         _list("Notes", facts["notes"], "notes"),
         _score(facts.get("score")),
@@ -68,6 +69,10 @@ def render(facts: Mapping[str, Any], observed: Cube, sample: ReportSample, rows:
 
 def _(text: Any) -> str:
     return escape(str(text))
+
+
+def _moment(stamp: str) -> str:
+    return f"{datetime.fromisoformat(stamp):%d %B %Y, %H:%M %Z}"
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -173,7 +178,7 @@ def _score(found: Mapping[str, Any] | None) -> str:
         (title, number(float(found["before"][k])), number(float(found["after"][k])), f"{way} is better")
         for k, title, way in names
     ]
-    text = f"Against {_(found['reference'])}, which the method never saw."
+    text = f"Against {_(found['reference'])}, which the method never saw; bands marked bad do not count."
     return f"<section><h2>Score</h2><p>{text}</p>{_table(('', 'before', 'after', ''), rows, (1, 2))}</section>"
 
 

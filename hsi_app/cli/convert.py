@@ -15,9 +15,9 @@ from hsi_app.tiling import Window
 _TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 
 
-@click.command()
-@click.argument("source", metavar="IN")
-@click.argument("out", metavar="OUT")
+@click.command(short_help="Write another format, type or part of a cube.")
+@click.argument("source", type=click.Path(), metavar="IN")
+@click.argument("out", type=click.Path(), metavar="OUT")
 @click.option("--dtype", type=click.Choice(_TYPES), help="Number type of OUT.  [default: as IN]")
 @click.option("--bands", metavar="LIST", help="Bands to keep, from 1, such as 1-20,35,40-60.")
 @click.option("--drop-bad", is_flag=True, help="Leave out the bands marked bad.")

@@ -25,9 +25,9 @@ def _list(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
-@click.command()
-@click.argument("source", metavar="IN")
-@click.argument("out", metavar="OUT")
+@click.command(short_help="Spoil a clean cube in a named, repeatable way.")
+@click.argument("source", type=click.Path(), metavar="IN")
+@click.argument("out", type=click.Path(), metavar="OUT")
 @click.option("--as", "name", required=True, metavar="NAME", help="Which degradation, such as gauss-50; see --list.")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the names.")
 @processing_options

@@ -10,7 +10,7 @@ from hsi_app.cli.score import MEASURES
 from hsi_app.files import to_json
 
 
-@click.command()
+@click.command(short_help="Restore the bundled scene, score and report it.")
 @click.option(
     "--out", "folder", default="hsi-app-demo", show_default=True, metavar="DIR", help="Folder for the results."
 )

@@ -33,7 +33,7 @@ class Finding:
     text: str
 
 
-@click.command()
+@click.command(short_help="Check that everything needed is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> None:
     """Check versions, device, memory, disk, display, file formats, sample data and methods.

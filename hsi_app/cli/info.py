@@ -21,8 +21,8 @@ _COUNT_ALL_BYTES = 64 * 2**20
 _NOISIEST = 8
 
 
-@click.command()
-@click.argument("path")
+@click.command(short_help="Show what a file holds and how noisy it is.")
+@click.argument("path", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--bands", "per_band", is_flag=True, help="Add a line for each band.")
 @click.option("--noise/--no-noise", default=True, show_default=True, help="Measure noise on a central sample.")

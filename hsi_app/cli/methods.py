@@ -14,7 +14,7 @@ from hsi_app.methods.registry import methods as usable_methods
 from hsi_app.params import options
 
 
-@click.command()
+@click.command(short_help="List the restoration methods.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every option.")
 def methods(as_json: bool) -> None:
     """List the restoration methods, those of installed packages too."""
@@ -59,7 +59,7 @@ def _facts(spec: MethodSpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@click.command()
+@click.command(short_help="Print what to cite for a method.")
 @click.argument("method")
 @click.option("--bibtex", is_flag=True, help="Print BibTeX only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

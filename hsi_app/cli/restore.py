@@ -42,8 +42,8 @@ class Request:
 _RECIPE_SETTINGS = {"bad_bands", "keep_observed", "tile"}
 
 _SHARED: Sequence[Callable[[Any], Any]] = (
-    click.argument("source", metavar="IN"),
-    click.argument("out", metavar="OUT"),
+    click.argument("source", type=click.Path(), metavar="IN"),
+    click.argument("out", type=click.Path(), metavar="OUT"),
     click.option("--mask", metavar="FILE", help="Image of 1 = observed, 0 = missing; adds to NaN and nodata."),
     click.option("--report", metavar="FILE.html", help="Write a report (and beside it FILE.json)."),
     click.option("--removed", metavar="FILE", help="Write what was removed (input - output) as a cube."),
@@ -140,7 +140,8 @@ def _choose(
         diagnosis = diagnose(cube, has_mask=mask is not None)
         for line in diagnosis.lines():
             log.say(line)
-        return replace(diagnosis.recipe, seed=seed, bad_bands=bad_bands, keep_observed=keep_observed, tile=tile)
+        recipe = replace(diagnosis.recipe, seed=seed, bad_bands=bad_bands, tile=tile)
+        return recipe if keep_observed is None else replace(recipe, keep_observed=keep_observed)
 
     return choice
 

@@ -19,9 +19,9 @@ MEASURES = (
 )
 
 
-@click.command()
-@click.argument("result")
-@click.argument("reference")
+@click.command(short_help="Compare a result with a reference.")
+@click.argument("result", type=click.Path())
+@click.argument("reference", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--bands", "per_band", is_flag=True, help="Add the measures of each band.")
 def score(result: str, reference: str, as_json: bool, per_band: bool) -> None:
