@@ -9,12 +9,13 @@ import numpy as np
 from hsi_app.cube import Cube
 from hsi_app.errors import CapabilityError
 from hsi_app.methods.registry import methods
-from hsi_app.noise import measure_noise
+from hsi_app.noise import NoiseReport, measure_noise
 from hsi_app.recipe import Recipe, Step
 from hsi_app.tiling import strips
 
-# Row means that vary half as much again as pixel noise explains; unstriped bands of real scenes stay below 1.3.
-STRIPED = 1.5
+# Stripe strength of a band that counts as striped: twice what pixel noise explains, and half as much again as the
+# cube's median band, because texture of the scene itself is shared by all bands; beyond 4 it is stripes in any case.
+_STRIPED, _ABOVE_MEDIAN, _STRIPED_ANYWAY = 2.0, 1.5, 4.0
 # One sample in 200 at the same few values: dead or saturated samples.
 STUCK_SHARE = 0.005
 # One gap in 10 000 samples is worth filling.
@@ -71,7 +72,7 @@ def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
     levels = noise.snr_db[good]
     snr_db = float(np.median(levels[np.isfinite(levels)])) if np.isfinite(levels).any() else float("nan")
     stripes = np.fmax(noise.stripe_rows, noise.stripe_cols)
-    striped = tuple(int(b) for b in good if stripes[b] > STRIPED)
+    striped = striped_bands(cube, noise)
     stuck = tuple(int(b) for b in good if noise.stuck_share[b] > STUCK_SHARE)
     gaps = gap_share(cube)
 
@@ -99,6 +100,17 @@ def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
     else:
         recipe = Recipe((_step("inpaint"),), keep_observed=False)
     return Diagnosis(snr_db, striped, stuck, gaps, recipe, tuple(reasons))
+
+
+def striped_bands(cube: Cube, noise: NoiseReport) -> tuple[int, ...]:
+    """Indices of the bands, not marked bad, whose rows or columns differ from their neighbours' as stripes do."""
+    good = cube.axis.good
+    strength = np.fmax(noise.stripe_rows, noise.stripe_cols)[good]
+    if not np.isfinite(strength).any():
+        return ()
+    median = float(np.median(strength[np.isfinite(strength)]))
+    is_striped = (strength > max(_STRIPED, _ABOVE_MEDIAN * median)) | (strength > _STRIPED_ANYWAY)
+    return tuple(int(b) for b in good[is_striped])
 
 
 def _step(task: str) -> Step:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Missing samples are counted exactly up to this many stored bytes, beyond it on a grid of windows.
 _COUNT_ALL_BYTES = 64 * 2**20
 _NOISIEST = 8
+_SHOWN_FACTS = 10
 
 
 @click.command(short_help="Show what a file holds and how noisy it is.")
@@ -110,8 +111,9 @@ def describe(cube: Cube, noise: NoiseReport | None, arrays: list[dict[str, Any]]
         facts["noisiest_bands"] = [
             {"band": b + 1, "snr_db": round(float(noise.snr_db[b]), 1), "noise_std": float(noise.std[b])} for b in worst
         ]
-        striped = np.flatnonzero(np.fmax(noise.stripe_rows, noise.stripe_cols) > 1.5)
-        facts["striped_bands"] = [int(b) + 1 for b in striped]
+        from hsi_app.diagnose import striped_bands
+
+        facts["striped_bands"] = [b + 1 for b in striped_bands(cube, noise)]
     return facts
 
 
@@ -153,6 +155,11 @@ def _number(value: float) -> float | None:
 def _print(cube: Cube, facts: dict[str, Any], noise: NoiseReport | None, per_band: bool) -> None:
     for label, value in text_lines(cube, facts):
         click.echo(f"{label:<13} {value}")
+    for number, (key, value) in enumerate(cube.facts.items()):
+        if number == _SHOWN_FACTS and len(cube.facts) > _SHOWN_FACTS + 1:
+            click.echo(f"              and {len(cube.facts) - number} more header entries; see --json")
+            break
+        click.echo(f"{'header' if number == 0 else '':<13} {key}: {_short(value)}")
     if not per_band:
         return
     rows = _per_band(cube, noise)
@@ -192,7 +199,6 @@ def text_lines(cube: Cube, facts: dict[str, Any]) -> list[tuple[str, str]]:
     if len(facts["arrays"]) > 1:
         listed = ", ".join(f"{a['name']} {'x'.join(map(str, a['shape']))}" for a in facts["arrays"][:12])
         lines.append(("arrays", listed + (" ..." if len(facts["arrays"]) > 12 else "")))
-    lines += [(str(key)[:13], _short(value)) for key, value in cube.facts.items()]
     return lines
 
 
