@@ -87,6 +87,7 @@ def choose(
     path: object,
     *,
     squares: bool = True,
+    band_axes: Mapping[str, int] | None = None,
 ) -> Choice:
     """Choose the cube of a file.
 
@@ -98,6 +99,7 @@ def choose(
     scalars : single numbers of the file by lower-case name (rows and columns of a matrix of pixels)
     path : for messages
     squares : take a very wide matrix as the pixels of a square image
+    band_axes : axis of the bands of arrays whose axes are named in the file
 
     Raises
     ------
@@ -122,7 +124,8 @@ def choose(
 
     if cubes:
         best = max(cubes, key=likeness)
-        return _with_axes(best, vectors, alone=len(cubes) == 1 and name is None, named=name is not None)
+        told = len(cubes) > 1
+        return _with_axes(best, vectors, (band_axes or {}).get(best.name), told=told)
     choice = _matrix(candidates, scalars, squares=squares) or _plain_image(candidates, named=name is not None)
     if choice is None:
         many = f"'{path}' holds no array that is clearly a cube: {_listing(candidates)}"
@@ -130,10 +133,12 @@ def choose(
     return choice
 
 
-def _with_axes(info: ArrayInfo, vectors: Mapping[str, int], *, alone: bool, named: bool) -> Choice:
+def _with_axes(info: ArrayInfo, vectors: Mapping[str, int], axis_named: int | None, *, told: bool) -> Choice:
     shape = info.squeezed
-    notes = [] if alone or named else [f"array '{info.name}' taken as the cube"]
+    notes = [f"array '{info.name}' taken as the cube"] if told else []
     matching = [axis for axis in (2, 0, 1) if shape[axis] in vectors.values()]
+    if axis_named is not None:
+        matching = [axis_named]
     band = matching[0] if matching else 2
     rows_and_cols = tuple(axis for axis in range(3) if axis != band)
     if not matching:

@@ -57,7 +57,8 @@ class GeoTiffWriter(BlockWriter):
         from rasterio.transform import Affine
 
         bands, height, width = plan.shape
-        cube, options = plan.like, {}
+        cube = plan.like
+        options: dict[str, Any] = {}
         if min(height, width) >= TILE_PX:
             options = {"tiled": True, "blockxsize": TILE_PX, "blockysize": TILE_PX}
         if cube.georef is not None:

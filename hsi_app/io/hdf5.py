@@ -134,7 +134,7 @@ def open_hdf5(path: Path, array: str | None, wavelengths: bool) -> Cube:
     Raises FormatError where no array is clearly the cube.
     """
     with opened(path) as file:
-        if array is None and FACTS_NAME in file:
+        if array in (None, "cube") and FACTS_NAME in file:
             return _own(file, path, wavelengths)
         return open_arrays(file, path, array, wavelengths, reverse=False)
 

@@ -201,7 +201,7 @@ class RawValues(LazyValues):
 
     def _samples(self, file: IO[bytes] | gzip.GzipFile, start: int, count: int) -> np.ndarray:
         buffer = np.empty(count, self.dtype)
-        room = memoryview(buffer).cast("B")
+        room = buffer.view(np.uint8).data
         file.seek(self.offset + start * self.dtype.itemsize)
         done = 0
         while done < room.nbytes:

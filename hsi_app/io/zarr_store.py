@@ -58,7 +58,7 @@ class ZarrValues(LazyValues):
         import zarr
 
         with _readable(self.path):
-            array = zarr.open(self.path, mode="r", path=self.name or None)
+            array: Any = zarr.open(self.path, mode="r", path=self.name or None)
             low, high = min(bands), max(bands) + 1
             if list(bands) == list(range(low, high)):
                 return self._cut(array, slice(low, high), rows, cols)
@@ -89,11 +89,11 @@ def open_zarr(path: Path, array: str | None, wavelengths: bool) -> Cube:
     import zarr
 
     with _readable(path):
-        store = zarr.open(str(path), mode="r")
+        store: Any = zarr.open(str(path), mode="r")
         infos = _infos(store)
         single = isinstance(store, zarr.Array)
         item: Any = store
-        attributes = dict(store.attrs)
+        attributes: dict[str, Any] = dict(store.attrs)
         if single and attributes.get("axes") == AXES and len(store.shape) == 3:
             bands, height, width = store.shape
             values = ZarrValues(str(path), "", (bands, height, width), np.dtype(store.dtype))
@@ -105,15 +105,14 @@ def open_zarr(path: Path, array: str | None, wavelengths: bool) -> Cube:
         if not single:
             item = store[choice.info.name]
         if len(choice.info.shape) != 3 or len(choice.order) != 3:
-            values_read = choice.arrange(np.asarray(item[...]))
-            cube_values: Any = values_read
+            cube_values: Any = choice.arrange(np.asarray(item[...]))
         else:
             sizes = tuple(choice.info.shape[axis] for axis in choice.order)
             cube_values = ZarrValues(str(path), choice.info.name, sizes, choice.info.dtype, choice.order)  # type: ignore[arg-type]
         attributes |= dict(item.attrs)
         unit = attributes.get("wavelength_units")
         candidates = {**vectors, **written}
-        axis, notes = band_axis(int(cube_values.shape[0]), candidates, {name: unit for name in candidates}, wavelengths)
+        axis, notes = band_axis(int(cube_values.shape[0]), candidates, dict.fromkeys(candidates, unit), wavelengths)
     facts = {"format": "Zarr", **({"array": choice.info.name} if choice.info.name else {})}
     return Cube(
         values=cube_values, bands=axis, name=path.stem, source=str(path), facts=facts,
