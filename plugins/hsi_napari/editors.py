@@ -112,6 +112,21 @@ class Editor(QObject):
         elif isinstance(widget, QLineEdit):
             widget.setText("" if value is None else str(value))
 
+    def blank(self, is_blank: bool) -> None:
+        """Show that the value will be found from the data, or the value again; the field is dead while blank."""
+        widget = self.widget
+        widget.setDisabled(is_blank)
+        if isinstance(widget, QSpinBox | QDoubleSpinBox):
+            held = widget.value()
+            unit = f" {self.option.unit}" if self.option.unit else ""
+            widget.setSuffix("" if is_blank else unit)
+            widget.lineEdit().setPlaceholderText("from the data" if is_blank else "")
+            if is_blank:
+                widget.clear()
+            else:
+                # The text was emptied, the number was not: show it again.
+                widget.lineEdit().setText(widget.textFromValue(held) + unit)
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Lets the wheel scroll the dock unless the field was clicked first."""
         # Scrolling the dock must not change the numbers that pass under the mouse.
@@ -153,7 +168,8 @@ def _bounds(option: Option) -> tuple[float, float]:
     high = math.inf if option.upper is None else option.upper
     if option.kind == "int":
         return (math.floor(low) + 1 if option.lower_open else low), (math.ceil(high) - 1 if option.upper_open else high)
+    # Next to an open zero lie numbers too small for the box to tell from zero.
     return (
-        (math.nextafter(low, math.inf) if option.lower_open else low),
-        (math.nextafter(high, -math.inf) if option.upper_open else high),
+        (max(math.nextafter(low, math.inf), low + 1e-300) if option.lower_open else low),
+        (min(math.nextafter(high, -math.inf), high - 1e-300) if option.upper_open else high),
     )

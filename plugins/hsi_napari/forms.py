@@ -87,7 +87,7 @@ class OptionForm(QWidget):
         if option.is_optional:
             auto = QCheckBox("auto", field)
             auto.setToolTip("Found from the data. Clear the box to set it yourself.")
-            auto.toggled.connect(editor.widget.setDisabled)
+            auto.toggled.connect(editor.blank)
             auto.toggled.connect(self.changed)
             self._autos[option.name] = auto
             line.addWidget(auto)

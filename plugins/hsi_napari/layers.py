@@ -77,31 +77,44 @@ def cube_of(layer: Layer) -> Cube:
     return cube_from(layer.data, layer.metadata, layer.name)
 
 
-def sample(cube: Cube) -> np.ndarray:
-    """Observed values from all over the good bands: (n,) float32, n <= 55 296."""
+def sample(cube: Cube) -> list[np.ndarray]:
+    """Observed values of some good bands from all over the image: for each band (n,) float32, n <= 4608."""
     _, height, width = cube.shape
     good = cube.axis.good if cube.axis.good.size else np.arange(cube.shape[0])
     bands = [int(b) for b in np.unique(good[np.linspace(0, good.size - 1, SAMPLE_BANDS).round().astype(int)])]
     rows = np.unique(((np.arange(SAMPLE_ROWS) + 0.5) * height / SAMPLE_ROWS).astype(int))
     span = min(width, SAMPLE_COLS)
-    found = []
+    found: list[list[np.ndarray]] = [[] for _ in bands]
     for index, row in enumerate(rows):
         # Windows wander from left to right, so that a gap at one side does not hide the rest.
         col = round((width - span) * index / max(rows.size - 1, 1))
         values, valid = cube.block(Window(int(row), col, 1, span), bands)
-        found.append(values[valid])
-    return np.concatenate(found)
+        for pieces, line, seen in zip(found, values, valid, strict=True):
+            pieces.append(line[seen])
+    return [np.concatenate(pieces) for pieces in found]
 
 
 def contrast_limits(cube: Cube) -> tuple[float, float]:
-    """The 2 % and 98 % quantiles of a sample without bad bands and missing values; always increasing."""
-    return _limits(sample(cube))
+    """Limits that suit the whole cube, from a sample without bad bands and missing values; always increasing.
+
+    The 2 % and 98 % quantiles of each band, of which the outermost tenth does not count: quantiles over all bands
+    at once would leave the bright bands of vegetation white.
+    """
+    quantiles = [np.percentile(values, STRETCH_PERCENT) for values in sample(cube) if values.size]
+    if not quantiles:
+        return 0.0, 1.0
+    lows, highs = np.transpose(quantiles)
+    return _increasing(float(np.percentile(lows, 10)), float(np.percentile(highs, 90)))
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
     if values.size == 0:
         return 0.0, 1.0
     low, high = (float(q) for q in np.percentile(values, STRETCH_PERCENT))
+    return _increasing(low, high)
+
+
+def _increasing(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + max(abs(low) * 1e-3, 1e-6))
 
 
@@ -208,7 +221,7 @@ def _extra(image: np.ndarray, name: str, cube: Cube) -> LayerData:
 def _signed(cube: Cube, name: str) -> LayerData:
     """A layer around zero; symmetric limits where both signs occur."""
     data, options, kind = cube_to_layer(cube, name)
-    values = sample(cube)
+    values = np.concatenate(sample(cube))
     if values.size and values.min() < 0:
         reach = float(np.percentile(np.abs(values), STRETCH_PERCENT[1])) or float(np.abs(values).max())
         options.update(contrast_limits=(-reach, reach), colormap=DIVERGING)

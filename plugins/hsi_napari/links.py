@@ -6,7 +6,8 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Dock(QWidget):
         super().__init__()
         self.viewer = viewer
         self.links = Links()
-        self._was_docked = False
+        self._was_docked = self._was_shown = False
         self.destroyed.connect(self.links.cut)
 
     def event(self, event: QEvent) -> bool:
@@ -69,3 +70,15 @@ class Dock(QWidget):
             elif self._was_docked:
                 self.links.cut()
         return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Fits the picture to what the dock left of the canvas, the first time it takes room."""
+        super().showEvent(event)
+        if not self._was_shown:
+            self._was_shown = True
+            # After the layout: the canvas has its new size only then.
+            QTimer.singleShot(0, self._fit_view)
+
+    def _fit_view(self) -> None:
+        if len(self.viewer.layers):
+            self.viewer.reset_view()

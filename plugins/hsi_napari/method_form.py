@@ -63,6 +63,7 @@ class MethodForm(QWidget):
         top.setColumnStretch(1, 1)
         for row, (words, combo) in enumerate((("Task", self.task_choice), ("Method", self.method_choice))):
             combo.setMinimumContentsLength(12)
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             top.addWidget(QLabel(words), row, 0, Qt.AlignmentFlag.AlignLeft)
             top.addWidget(combo, row, 1)
         rows = QVBoxLayout(self)
@@ -146,6 +147,7 @@ class MethodForm(QWidget):
             for form in pair:
                 form.setVisible(pair is chosen and bool(form.options))
         spec = self.method()
+        self.task_choice.setToolTip(self.task_choice.currentText())
         self.about.say(spec.summary)
         notes = [*(f"• {limit}" for limit in spec.limits), "", *(reference.text for reference in spec.references)]
         self.about.setToolTip("\n".join(notes))

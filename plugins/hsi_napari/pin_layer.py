@@ -10,6 +10,7 @@ import numpy as np
 
 from hsi_napari.links import Links
 from hsi_napari.spectrum_model import Pin
+from hsi_napari.viewer_parts import camera
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,6 +38,7 @@ class PinLayer:
         self._layer: weakref.ref[Points] | None = None
         self._is_ours = False
         links.connect(viewer.layers.events.removed, self._removed)
+        links.connect(viewer.layers.events.inserted, self._raise)
 
     def layer(self) -> Points | None:
         """The Points layer while it exists."""
@@ -54,7 +56,7 @@ class PinLayer:
             layer.features = {"number": [pin.number for pin in pins]}
             if pins:
                 layer.face_color = [pin.colour for pin in pins]
-                layer.size = _SCREEN_PX / max(self._viewer.camera.zoom, 1e-6)
+                layer.size = _SCREEN_PX / max(camera(self._viewer).zoom, 1e-6)
                 layer.refresh_text()
         finally:
             self._is_ours = False
@@ -85,6 +87,12 @@ class PinLayer:
         places = np.asarray(layer.data, dtype=float)
         if len(numbers) == len(places):
             self._tell({n: (float(y), float(x)) for n, (y, x) in zip(numbers, places, strict=True)})
+
+    def _raise(self, event: Any = None) -> None:
+        """Back on top when another layer was added: marks under a picture are no marks."""
+        layer, layers = self.layer(), self._viewer.layers
+        if layer is not None and layer in layers and layers[-1] is not layer:
+            layers.move(layers.index(layer), len(layers))
 
     def _removed(self, event: Any) -> None:
         if event.value is self.layer():

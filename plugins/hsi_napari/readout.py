@@ -9,6 +9,7 @@ from hsi_app.bands import BandAxis
 from hsi_app.errors import CubeError
 from hsi_napari.facts import FACTS
 from hsi_napari.layers import cube_of, is_cube
+from hsi_napari.viewer_parts import text_overlay
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,7 +35,7 @@ class BandReadout:
         viewer = self._viewer()
         if viewer is None:
             return
-        overlay = _overlay(viewer)
+        overlay = text_overlay(viewer)
         layer = shown_cube(viewer)
         text = "" if layer is None or viewer.dims.ndisplay != 2 else band_text(layer, viewer)
         if text:
@@ -81,9 +82,3 @@ def describe_band(axis: BandAxis, band: int) -> str:
     if axis.is_bad[band]:
         parts.append("bad")
     return " · ".join(parts)
-
-
-def _overlay(viewer: ViewerModel) -> Any:
-    # napari 0.9 moved its overlays to viewer.canvas; 0.7 and 0.8 keep them on the viewer.
-    canvas = getattr(viewer, "canvas", None)
-    return viewer.text_overlay if canvas is None else canvas.overlays.text

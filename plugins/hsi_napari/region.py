@@ -29,7 +29,7 @@ def region_of(viewer: ViewerModel, layer: Layer) -> tuple[Window, str]:
     lead = (0.0,) * (layer.ndim - 2)
     pixels = np.array([layer.world_to_data((*lead, *yx))[-2:] for yx in corners])
     # A pixel's area reaches half a pixel around its centre.
-    ends = np.stack([np.ceil(pixels.min(0) - 0.5), np.floor(pixels.max(0) + 0.5)])
+    ends = np.stack([np.floor(pixels.min(0) + 0.5), np.ceil(pixels.max(0) - 0.5)])
     return _fitted(ends, layer), "drawn region"
 
 

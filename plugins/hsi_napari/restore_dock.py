@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from hsi_app.cube import Cube
 from hsi_app.errors import Cancelled, HsiError
 from hsi_app.jobs import Progress
 from hsi_app.tiling import Window
 from hsi_napari import lineage, readout
+from hsi_napari.colour_button import ColourButton
 from hsi_napari.layer_choice import LayerChoice
 from hsi_napari.layers import cube_of, is_cube, result_layers
 from hsi_napari.links import Dock
-from hsi_napari.masks import may_mask, observed_mask
+from hsi_napari.mask_panel import MaskPanel
 from hsi_napari.method_form import MethodForm
 from hsi_napari.region import region_layer, region_of
 from hsi_napari.result_panel import ResultPanel
@@ -25,7 +26,6 @@ from hsi_napari.theme import theme_colours
 from hsi_napari.worker import RestoreWorker, one_line
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Layer
 
@@ -41,14 +41,10 @@ class RestoreDock(Dock):
         self._source: Layer | None = None
         self._window: Window | None = None
         self.cube_choice = LayerChoice(self.viewer, self.links, is_cube, self, follows=True)
+        self.colour = ColourButton(self.viewer, self.cube_choice.layer, self)
         self.facts = Note()
         self.form = MethodForm(self)
-        self.mask_choice = LayerChoice(self.viewer, self.links, self._may_mask, self, nothing="none")
-        self.paint = QComboBox()
-        self.paint.addItems(["missing", "observed"])
-        self.all_bands = QCheckBox("paint counts for all bands")
-        self.all_bands.setChecked(True)
-        self.mask = self._mask_part()
+        self.mask = MaskPanel(self.viewer, self.links, self.cube_choice.layer, self)
         self.run_panel = RunPanel(self)
         self.results = ResultPanel(self)
         self._lay_out()
@@ -87,7 +83,8 @@ class RestoreDock(Dock):
         try:
             cube = cube_of(layer)
             method, options, settings = self.form.chosen()
-            worker = RestoreWorker(cube, method, options, settings, self._mask(cube), window)
+            mask = self.mask.observed(cube.shape) if self.form.task() == "inpaint" else None
+            worker = RestoreWorker(cube, method, options, settings, mask, window)
         except HsiError as error:
             self.run_panel.message.fail(str(error))
             return
@@ -144,7 +141,12 @@ class RestoreDock(Dock):
             layer.visible = False
         self._select_again(source)
         self.results.present(result, layers[-1])
+        # After the layout has made room for it.
+        QTimer.singleShot(0, self._show_results)
         self.run_panel.message.tell(f"Added '{layers[-1].name}' and what was removed.")
+
+    def _show_results(self) -> None:
+        self._scroll.ensureWidgetVisible(self.results, 0, 0)
 
     def _add(self, data: Any) -> Layer:
         from napari.layers import Layer
@@ -160,23 +162,13 @@ class RestoreDock(Dock):
         if source in self.viewer.layers:
             self.viewer.layers.selection.active = source
 
-    def _mask(self, cube: Cube) -> np.ndarray | None:
-        layer = self.mask_choice.layer()
-        if layer is None or self.form.task() != "inpaint":
-            return None
-        return observed_mask(
-            layer,
-            cube.shape,
-            painted_is_missing=self.paint.currentText() == "missing",
-            on_all_bands=self.all_bands.isChecked(),
-        )
-
     # ---- keeping the dock in step -------------------------------------------------------------------------------
 
     def _changed_cube(self) -> None:
         layer = self.cube_choice.layer()
-        self.mask_choice.refresh()
+        self.mask.layer_choice.refresh()
         self.run_panel.allow(False)
+        self.colour.setEnabled(layer is not None)
         if layer is None:
             self.facts.say("Open a hyperspectral cube, or one of File ▸ Open Sample ▸ hsi-app.")
             return
@@ -190,10 +182,6 @@ class RestoreDock(Dock):
     def _changed_task(self) -> None:
         self.mask.setVisible(self.form.task() == "inpaint")
 
-    def _may_mask(self, layer: Layer) -> bool:
-        source = self.cube_choice.layer()
-        return source is not None and layer is not source and may_mask(layer, tuple(source.data.shape))
-
     def _recolour(self, event: Any = None) -> None:
         colours = theme_colours(self.viewer.theme)
         self.facts.paint(colours.muted)
@@ -203,36 +191,21 @@ class RestoreDock(Dock):
 
     # ---- building -----------------------------------------------------------------------------------------------
 
-    def _mask_part(self) -> QWidget:
-        part = QWidget(self)
-        form = QFormLayout(part)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setSpacing(6)
-        form.addRow(Heading("Gaps"))
-        form.addRow("Mask layer", self.mask_choice)
-        form.addRow("Paint means", self.paint)
-        form.addRow("", self.all_bands)
-        part.setToolTip("NaN and the file's no-data value are gaps already; a Labels layer or an image adds to them.")
-        return part
-
     def _lay_out(self) -> None:
         body = QWidget()
         rows = QVBoxLayout(body)
         rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         rows.setSpacing(GAP)
-        for widget in (
-            Heading("Cube"),
-            self.cube_choice,
-            self.facts,
-            rule(),
-            self.form,
-            self.mask,
-            rule(),
-            self.results,
-        ):
+        choice = QHBoxLayout()
+        choice.setSpacing(6)
+        choice.addWidget(self.cube_choice, 1)
+        choice.addWidget(self.colour)
+        rows.addWidget(Heading("Cube"))
+        rows.addLayout(choice)
+        for widget in (self.facts, rule(), self.form, self.mask, rule(), self.results):
             rows.addWidget(widget)
         rows.addStretch(1)
-        scroll = QScrollArea()
+        self._scroll = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -247,9 +220,10 @@ class RestoreDock(Dock):
         whole.addWidget(scroll, 1)
         whole.addWidget(rule())
         whole.addWidget(foot)
-        self.setMinimumWidth(330)
+        self.setMinimumWidth(360)
 
     def _wire(self) -> None:
+        self.colour.failed.connect(self.run_panel.message.fail)
         self.cube_choice.chosen.connect(self._changed_cube)
         self.form.task_changed.connect(self._changed_task)
         self.run_panel.region_wanted.connect(self._draw_region)

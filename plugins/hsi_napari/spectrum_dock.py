@@ -210,7 +210,7 @@ class SpectrumDock(Dock):
         rows.addWidget(self.where)
         rows.addWidget(self.message)
         self.where.setVisible(True)
-        self.setMinimumSize(420, 220)
+        self.setMinimumSize(420, 270)
 
     def _wire(self) -> None:
         self.first_choice.chosen.connect(self._changed_first)

@@ -30,7 +30,9 @@ class SpectrumPlot(QWidget):
         for name in ("bottom", "left"):
             # 'Wavelength (knm)' is what the automatic prefix makes of nanometres.
             self.item.getAxis(name).enableAutoSIPrefix(False)
-        self.view.setMinimumHeight(120)
+        # Room for the title's descenders, which pyqtgraph cuts.
+        self.item.getAxis("bottom").setHeight(42)
+        self.view.setMinimumHeight(170)
         self.legend = self.item.addLegend(offset=(-8, 8), labelTextSize="8pt", verSpacing=-4)
         self._shades: list[Any] = []
         self._pins: list[Any] = []
@@ -71,7 +73,10 @@ class SpectrumPlot(QWidget):
 
     def show_pins(self, model: SpectrumModel) -> None:
         """Draw the pinned spectra and name them in the legend."""
-        self._pins = self._replaced(self._pins, model.curves(), model.second is not None, width=1.8)
+        is_pair = model.second is not None
+        self._pins = self._replaced(self._pins, model.curves(), is_pair, width=1.8)
+        # Before and after of a pin side by side.
+        self.legend.setColumnCount(2 if is_pair else 1)
 
     def show_hover(self, curves: Sequence[Curve]) -> None:
         """Draw the spectrum under the mouse, thin and without a legend entry."""

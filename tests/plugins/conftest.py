@@ -1,0 +1,118 @@
+"""The plugin's tests: most need no display, some a toolkit, the journey a window that can be drawn."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hsi_app.bands import BandAxis
+from hsi_app.cube import Cube
+from hsi_app.georef import GeoRef
+from hsi_app.jobs import Job
+
+_HAS_DISPLAY = sys.platform in ("win32", "darwin") or any(os.environ.get(k) for k in ("DISPLAY", "WAYLAND_DISPLAY"))
+if not _HAS_DISPLAY:
+    # Widgets without a canvas need no screen, but Qt aborts the process when it looks for one in vain.
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("HSI_REQUIRE_GUI") == "1":
+        pytest.fail(f"HSI_REQUIRE_GUI=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def toolkit(request: pytest.FixtureRequest) -> Any:
+    """A Qt toolkit with the test's own ``qtbot``; skips where none is installed."""
+    bindings = ("PySide6", "PyQt6")
+    if not any(importlib.util.find_spec(name) for name in bindings):
+        _missing(f"no Qt binding ({' or '.join(bindings)}) is installed")
+    return request.getfixturevalue("qtbot")
+
+
+@pytest.fixture
+def window(toolkit: Any, request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """napari's ``make_napari_viewer`` where a canvas can be drawn."""
+    if not _HAS_DISPLAY or os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
+        _missing("no display: run under xvfb-run with QT_QPA_PLATFORM=xcb")
+    factory: Callable[..., Any] = request.getfixturevalue("make_napari_viewer")
+    return factory
+
+
+@pytest.fixture
+def full_cube() -> Cube:
+    """Every fact a cube can carry; 6 bands, 12 x 10 px, one bad band, a missing corner, unequal wavelengths."""
+    rng = np.random.default_rng(5)
+    values = rng.integers(100, 4000, (6, 12, 10)).astype(np.int16)
+    values[:, :2, :3] = -9999
+    valid = np.ones((12, 10), bool)
+    valid[-1, -1] = False
+    return Cube(
+        values,
+        bands=BandAxis(
+            6, [450, 550, 650, 860, 1380, 2200], [10, 10, 12, 12, 20, 20], [0, 0, 0, 0, 1, 0], tuple("abcdef")
+        ),
+        valid=valid,
+        nodata=-9999.0,
+        georef=GeoRef((8.0, 0.0, 400_000.0, 0.0, -8.0, 5_800_000.0), "EPSG:32633"),
+        gain=np.full(6, 1e-4),
+        offset=0.5,
+        unit="reflectance",
+        name="scene",
+        source="scene.hdr",
+        facts={"sensor type": "test"},
+        history=("made for a test",),
+    )  # fmt: skip
+
+
+class CountingArray:
+    """An array that stays 'on disk' and counts the samples that were asked for."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values, self.samples = values, 0
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        block = self._values[key]
+        self.samples += block.size
+        return block
+
+
+@pytest.fixture(scope="session")
+def on_disk() -> type[CountingArray]:
+    """``on_disk(values).samples`` says how many samples were read."""
+    return CountingArray
+
+
+@pytest.fixture
+def halving(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Replaces the engine by one that gives half of every value at once; lists the calls it was given."""
+    from hsi_app.runner import Result
+
+    calls: list[Any] = []
+
+    def restore(cube: Cube, method: str, options: Any, settings: Any, *, mask: np.ndarray | None, job: Job) -> Result:
+        calls.append((cube, method, options, settings, mask))
+        job.step(0.5, "halving")
+        values, valid = cube.block()
+        half = np.where(valid, values / 2, -9999).astype(np.float32)
+        extras = {"spread": np.ones(cube.shape[1:], np.float32)}
+        job.step(1.0, "done")
+        record = {
+            "method": method,
+            "task": settings.task,
+            "options": dict(options),
+            "seconds": 0.1,
+            "notes": ["a note"],
+        }
+        return Result(cube.replace(half, "halved"), cube, extras, record)
+
+    monkeypatch.setattr("hsi_app.runner.restore", restore)
+    return calls

@@ -1,0 +1,382 @@
+"""The docks on napari's model: runs, failures, pins. No canvas is drawn."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hsi_napari import lineage
+from hsi_napari.facts import RUN
+from hsi_napari.layers import cube_of, cube_to_layer
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from hsi_app.cube import Cube
+from hsi_app.errors import CubeError
+from hsi_app.jobs import Job, Progress
+from hsi_app.tiling import Window
+
+pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
+
+pytestmark = pytest.mark.usefixtures("toolkit")
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def layer(viewer: ViewerModel, full_cube: Cube) -> Layer:
+    return viewer.add_layer(Layer.create(*cube_to_layer(full_cube)))
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
+    from hsi_napari.restore_dock import RestoreDock
+
+    dock = RestoreDock(viewer)
+    toolkit.addWidget(dock)
+    return dock
+
+
+@pytest.fixture
+def spectra(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
+    from hsi_napari.spectrum_dock import SpectrumDock
+
+    dock = SpectrumDock(viewer)
+    toolkit.addWidget(dock)
+    return dock
+
+
+@pytest.fixture
+def finish(toolkit: Any) -> Callable[[Any], None]:
+    """Wait for the run of a dock to end."""
+    return lambda dock: toolkit.waitUntil(lambda: not dock.run_panel.is_running, timeout=20_000)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """An engine that steps on until it is cancelled, or until the event is set and it fails."""
+    go_on = threading.Event()
+
+    def restore(cube: Cube, *given: Any, job: Job, **more: Any) -> Any:
+        job.step(0.25, "waiting")
+        while not go_on.wait(0.005):
+            job.step(0.25, "waiting")
+        raise CubeError("no sample of 'scene' is valid; open another cube.")
+
+    monkeypatch.setattr("hsi_app.runner.restore", restore)
+    return go_on
+
+
+def names(viewer: ViewerModel) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+# ---- Restore -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_adds_the_restored_cube_its_difference_and_its_extras(
+    viewer: ViewerModel, layer: Layer, dock: Any, halving: list[Any], finish: Any
+) -> None:
+    dock.run()
+    finish(dock)
+    assert names(viewer) == ["scene", "scene · spread", "scene · removed", "scene · restored"]
+    restored = viewer.layers["scene · restored"]
+    assert np.allclose(cube_of(restored).values[:, 5, 6], np.asarray(layer.data)[:, 5, 6] / 2)
+    assert restored.metadata[RUN]["method"] == "lowrank"
+    assert lineage.source_of(restored) is layer
+
+
+def test_the_engine_is_given_what_the_form_shows(dock: Any, halving: list[Any], finish: Any) -> None:
+    dock.form.choose("destripe")
+    dock.form.options()[0].put({"rank": 3})
+    dock.form.settings.put({"seed": 11})
+    dock.run()
+    finish(dock)
+    cube, method, options, settings, mask = halving[0]
+    assert (cube.name, method, options["rank"]) == ("scene", "lowrank", 3)
+    assert (settings.task, settings.seed, mask) == ("destripe", 11, None)
+
+
+def test_a_run_keeps_the_band_and_the_layer_a_person_was_looking_at(
+    viewer: ViewerModel, layer: Layer, dock: Any, halving: list[Any], finish: Any
+) -> None:
+    viewer.dims.set_current_step(0, 4)
+    dock.run()
+    finish(dock)
+    assert viewer.dims.current_step[0] == 4
+    assert viewer.layers.selection.active is layer
+
+
+def test_a_preview_restores_the_region_only_and_replaces_the_one_before(
+    viewer: ViewerModel, layer: Layer, dock: Any, halving: list[Any], finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hsi_napari.restore_dock.region_of", lambda *_: (Window(2, 3, 5, 4), "drawn region"))
+    for _ in range(2):
+        dock.preview()
+        finish(dock)
+    assert names(viewer) == ["scene", "scene · preview"]
+    assert halving[0][0].shape == (6, 5, 4)
+    assert tuple(viewer.layers[-1].translate) == (0, 2, 3)
+
+
+def test_painted_gaps_reach_the_engine_for_inpainting_only(
+    viewer: ViewerModel, dock: Any, halving: list[Any], finish: Any
+) -> None:
+    paint = np.zeros((12, 10), int)
+    paint[4:6, 4:6] = 1
+    labels = viewer.add_labels(paint, name="gaps")
+    dock.mask.layer_choice.choose(labels)
+    dock.form.choose("inpaint")
+    assert not dock.mask.isHidden()
+    dock.run()
+    finish(dock)
+    assert np.array_equal(halving[0][4], paint == 0)
+    dock.form.choose("denoise")
+    assert dock.mask.isHidden()
+    dock.run()
+    finish(dock)
+    assert halving[1][4] is None
+
+
+def test_a_cancelled_run_leaves_no_layer(viewer: ViewerModel, dock: Any, patient: Any, finish: Any) -> None:
+    dock.run()
+    dock.cancel()
+    finish(dock)
+    assert names(viewer) == ["scene"]
+    assert "Cancelled" in dock.run_panel.message.text()
+    assert not dock.run_panel.message.is_error
+
+
+def test_a_failure_is_one_line_and_earlier_results_stay(
+    viewer: ViewerModel, dock: Any, halving: list[Any], finish: Any, request: pytest.FixtureRequest
+) -> None:
+    dock.run()
+    finish(dock)
+    request.getfixturevalue("patient").set()
+    dock.run()
+    finish(dock)
+    assert dock.run_panel.message.text() == "no sample of 'scene' is valid; open another cube."
+    assert dock.run_panel.message.is_error
+    assert "scene · restored" in names(viewer)
+    assert not dock.results.isHidden()
+
+
+def test_an_unforeseen_failure_is_one_line_too(dock: Any, finish: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def restore(*given: Any, **more: Any) -> None:
+        raise KeyError("lost\nsecond line")
+
+    monkeypatch.setattr("hsi_app.runner.restore", restore)
+    dock.run()
+    finish(dock)
+    assert dock.run_panel.message.is_error
+    assert dock.run_panel.message.text().startswith("unexpected KeyError")
+    assert "\n" not in dock.run_panel.message.text()
+
+
+def test_an_entry_that_cannot_work_starts_nothing(dock: Any, halving: list[Any]) -> None:
+    dock.form.settings.put({"memory": "much"})
+    dock.run()
+    assert not dock.run_panel.is_running
+    assert "much" in dock.run_panel.message.text()
+    assert halving == []
+
+
+def test_a_result_is_kept_when_its_cube_was_removed_meanwhile(
+    viewer: ViewerModel, layer: Layer, dock: Any, halving: list[Any], finish: Any
+) -> None:
+    dock.run()
+    viewer.layers.remove(layer)
+    finish(dock)
+    assert "scene · restored" in names(viewer)
+
+
+def test_closing_the_dock_stops_its_run(dock: Any, patient: Any, toolkit: Any) -> None:
+    from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+    shelf = QWidget()
+    toolkit.addWidget(shelf)
+    QVBoxLayout(shelf).addWidget(dock)
+    dock.run()
+    worker = dock._worker
+    with toolkit.waitSignal(worker.finished, timeout=20_000):
+        dock.setParent(None)
+    assert worker.job.is_cancelled
+
+
+def test_a_closed_dock_no_longer_listens_to_the_viewer(viewer: ViewerModel, spectra: Any) -> None:
+    before = len(viewer.mouse_drag_callbacks)
+    spectra.links.cut()
+    spectra.links.cut()
+    assert len(viewer.mouse_drag_callbacks) == before - 1
+    viewer.add_image(np.zeros((2, 3, 4)), rgb=False)
+    assert spectra.first_choice.count() == 1
+
+
+def test_while_a_run_goes_on_the_bar_shows_it_and_a_second_one_cannot_start(
+    dock: Any, patient: Any, finish: Any, toolkit: Any
+) -> None:
+    dock.run()
+    toolkit.waitUntil(lambda: dock.run_panel.bar.value() == 250, timeout=20_000)
+    assert not dock.run_panel.run.isEnabled()
+    worker = dock._worker
+    dock.run()
+    assert dock._worker is worker
+    dock.cancel()
+    finish(dock)
+    assert dock.run_panel.run.isEnabled()
+
+
+def test_without_a_cube_nothing_can_be_started(viewer: ViewerModel, layer: Layer, dock: Any) -> None:
+    viewer.layers.clear()
+    assert not dock.run_panel.run.isEnabled()
+    assert "Open a hyperspectral cube" in dock.facts.text()
+
+
+def test_before_and_after_are_one_click_apart(viewer: ViewerModel, dock: Any, halving: list[Any], finish: Any) -> None:
+    dock.run()
+    finish(dock)
+    restored = viewer.layers["scene · restored"]
+    dock.results.compare.click()
+    assert not restored.visible
+    dock.results.compare.click()
+    assert restored.visible
+
+
+def test_a_preview_of_the_method_shows_as_picture(dock: Any) -> None:
+    dock.run_panel.begin("x")
+    dock.run_panel.watch(Progress(0.5, "halfway", 2.0, 200.0, np.random.default_rng(0).random((4, 8, 9))))
+    assert not dock.run_panel.thumb.isHidden()
+    assert dock.run_panel.stage.text() == "halfway · about 3 min left"
+
+
+@pytest.mark.parametrize(("theme", "is_dark"), [("dark", True), ("light", False)])
+def test_the_plot_follows_the_theme(viewer: ViewerModel, spectra: Any, theme: str, is_dark: bool) -> None:
+    viewer.theme = theme
+    assert (spectra.plot.view.backgroundBrush().color().lightness() < 128) is is_dark
+
+
+def test_a_recipe_of_the_run_is_written(dock: Any, toolkit: Any, finish: Any, tmp_path: Path) -> None:
+    from hsi_app.recipe import read_recipe
+
+    dock.form.choose("denoise")
+    dock.form.options()[0].put({"rank": 2, "denoiser": "none"})
+    dock.run()
+    finish(dock)
+    with toolkit.waitSignal(dock.results.told, timeout=20_000):
+        dock.results.save_recipe_to(tmp_path / "run.toml")
+    (step,) = read_recipe(tmp_path / "run.toml").steps
+    assert (step.method, step.task, step.params["rank"]) == ("lowrank", "denoise", 2)
+
+
+def test_what_cannot_be_saved_is_told_in_one_line(
+    dock: Any, halving: list[Any], toolkit: Any, finish: Any, tmp_path: Path
+) -> None:
+    dock.run()
+    finish(dock)
+    with toolkit.waitSignal(dock.results.failed, timeout=20_000):
+        dock.results.save_to(tmp_path / "nowhere" / "cube.hdr")
+    assert dock.run_panel.message.is_error
+    assert "\n" not in dock.run_panel.message.text()
+
+
+# ---- Spectrum ------------------------------------------------------------------------------------------------------
+
+
+def test_a_pin_is_marked_on_the_image_in_the_colour_of_its_line(viewer: ViewerModel, spectra: Any) -> None:
+    pin = spectra.pin(5, 6)
+    marks = viewer.layers["pinned spectra"]
+    assert np.array_equal(marks.data, [[5, 6]])
+    assert marks.features["number"].tolist() == [1]
+    red, green, blue = (int(pin.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    assert np.allclose(marks.face_color[0, :3], (red, green, blue), atol=1e-3)
+    assert len(spectra.plot.lines()) == 1
+
+
+def test_dragging_a_mark_moves_its_spectrum(viewer: ViewerModel, spectra: Any) -> None:
+    spectra.pin(5, 6)
+    spectra.pin(3, 3)
+    viewer.layers["pinned spectra"].data = [[5, 6], [9, 2]]
+    assert [(pin.number, pin.y, pin.x) for pin in spectra.model.pins] == [(1, 5, 6), (2, 9, 2)]
+
+
+def test_deleting_a_mark_drops_its_pin_and_no_other(viewer: ViewerModel, spectra: Any) -> None:
+    for place in ((5, 6), (3, 3), (8, 8)):
+        spectra.pin(*place)
+    marks = viewer.layers["pinned spectra"]
+    marks.selected_data = {1}
+    marks.remove_selected()
+    assert [pin.number for pin in spectra.model.pins] == [1, 3]
+    assert len(spectra.plot.lines()) == 2
+
+
+def test_removing_the_marks_layer_drops_all_pins(viewer: ViewerModel, spectra: Any) -> None:
+    spectra.pin(5, 6)
+    viewer.layers.remove("pinned spectra")
+    assert spectra.model.pins == []
+    assert spectra.plot.lines() == []
+    spectra.pin(5, 6)
+    assert "pinned spectra" in names(viewer)
+
+
+def test_marks_stay_above_layers_that_come_later(viewer: ViewerModel, spectra: Any) -> None:
+    spectra.pin(5, 6)
+    viewer.add_image(np.zeros((6, 12, 10)), rgb=False)
+    assert viewer.layers[-1].name == "pinned spectra"
+
+
+def test_a_run_is_compared_with_its_cube_by_itself(
+    viewer: ViewerModel, layer: Layer, dock: Any, spectra: Any, halving: list[Any], finish: Any
+) -> None:
+    spectra.pin(5, 6)
+    dock.run()
+    finish(dock)
+    assert spectra.second_choice.layer() is viewer.layers["scene · restored"]
+    assert len(spectra.plot.lines()) == 2
+    viewer.layers.selection.active = viewer.layers["scene · restored"]
+    assert spectra.first_choice.layer() is layer
+
+
+def test_the_hovered_spectrum_appears_after_a_moment_for_the_last_place_only(spectra: Any, toolkit: Any) -> None:
+    shown: list[float] = []
+    spectra.plot.show_hover = lambda curves: shown.append(curves[0].y[0])
+    for column in (4, 5, 6):
+        spectra.hover(5, column)
+    toolkit.waitUntil(lambda: bool(shown))
+    assert shown == [spectra.model.at(5, 6, "", "")[0].y[0]]
+
+
+def test_the_box_of_the_toolbar_changes_the_pinned_spectra(spectra: Any) -> None:
+    spectra.pin(5, 6)
+    before = spectra.plot.lines()[0][1].copy()
+    spectra.box_choice.setCurrentIndex(2)
+    assert spectra.model.box == 5
+    assert not np.allclose(spectra.plot.lines()[0][1], before, equal_nan=True)
+
+
+def test_spectra_of_a_removed_cube_leave_the_plot(viewer: ViewerModel, layer: Layer, spectra: Any) -> None:
+    spectra.pin(5, 6)
+    viewer.layers.remove(layer)
+    assert spectra.model.first is None
+    assert spectra.plot.lines() == []
+
+
+def test_wavelengths_carry_no_si_prefix(spectra: Any) -> None:
+    axis = spectra.plot.item.getAxis("bottom")
+    assert axis.labelText == "Wavelength (nm)"
+    assert not axis.autoSIPrefix
+
+
+def test_an_export_lands_in_the_file_and_a_failed_one_in_the_dock(spectra: Any, tmp_path: Path) -> None:
+    spectra.export_to(tmp_path / "none.csv")
+    assert spectra.message.is_error
+    assert not (tmp_path / "none.csv").exists()
+    spectra.pin(5, 6)
+    spectra.export_to(tmp_path / "pins.csv")
+    assert (tmp_path / "pins.csv").read_text(encoding="utf-8") == spectra.model.to_csv()
