@@ -62,8 +62,6 @@ def test_running_a_method_imports_no_viewer() -> None:
 
 @pytest.mark.parametrize("path", sources("hsi_app"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_engine_names_no_viewer_and_no_toolkit(path: Path) -> None:
-    if path.name in ("view.py", "doctor.py"):
-        pytest.skip("launches or reports on the viewer, by name and at run time")
     packages = {name.split(".")[0] for name in imports_of(path)}
     assert packages.isdisjoint((*FACES, "hsi_napari"))
 
