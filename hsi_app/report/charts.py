@@ -120,8 +120,10 @@ def plot_band_line(axes: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> No
 def spectrum_chart(result: Result, place: Place, number: int, reference: Any = None) -> Chart:
     """The spectrum of one pixel before and after, and the true one where it is known."""
     observed, restored = result.observed, result.cube
-    before, after = (cube.spectrum(place.row, place.col) for cube in (observed, restored))
-    truth = None if reference is None else reference.spectrum(place.row, place.col)
+    # Bad bands are often hundreds of times off and would bury the rest.
+    good = ~observed.axis.is_bad
+    before, after = (np.where(good, cube.spectrum(place.row, place.col), np.nan) for cube in (observed, restored))
+    truth = None if reference is None else np.where(good, reference.spectrum(place.row, place.col), np.nan)
 
     def paint(axes: Axes, theme: Theme) -> None:
         with band_axis(axes, observed.axis, theme) as x:
@@ -139,7 +141,7 @@ def spectrum_chart(result: Result, place: Place, number: int, reference: Any = N
 
 
 def _limits(*lines: np.ndarray) -> tuple[float, float]:
-    """A range that shows the good bands; bad ones may leave it."""
+    """The range of the lines and a margin."""
     joined = np.concatenate(lines)
     finite = joined[np.isfinite(joined)]
     if not finite.size:
@@ -151,15 +153,17 @@ def _limits(*lines: np.ndarray) -> tuple[float, float]:
 
 def noise_chart(result: Result, findings: Findings) -> Chart:
     """Grain per band before and after, and the noise that was there."""
+    lines = [
+        np.where(findings.worked, line, np.nan)
+        for line in (findings.grain_before, findings.grain_after, findings.noise)
+    ]
 
     def paint(axes: Axes, theme: Theme) -> None:
         with band_axis(axes, result.observed.axis, theme) as x:
-            plot_band_line(axes, x, findings.grain_before, color=theme.before, linewidth=1.3, label="grain before")
-            plot_band_line(axes, x, findings.grain_after, color=theme.after, linewidth=1.3, label="grain after")
-            plot_band_line(
-                axes, x, findings.noise, color=theme.ink, linewidth=0.9, linestyle=(0, (1, 1.5)), label="noise estimate"
-            )
-        _log_if_positive(axes, findings.grain_before, findings.grain_after, findings.noise)
+            plot_band_line(axes, x, lines[0], color=theme.before, linewidth=1.3, label="grain before")
+            plot_band_line(axes, x, lines[1], color=theme.after, linewidth=1.3, label="grain after")
+            plot_band_line(axes, x, lines[2], label="noise estimate", **_dotted(theme))
+        _log_if_positive(axes, *lines)
         axes.set_ylabel(f"standard deviation{_unit(result)}")
 
     return draw(paint, "Finest detail per band. What stays after is the scene's own texture and any noise left.")
@@ -167,15 +171,13 @@ def noise_chart(result: Result, findings: Findings) -> Chart:
 
 def removed_chart(result: Result, findings: Findings) -> Chart:
     """What was removed per band beside the noise that was there to remove."""
+    removed, noise = (np.where(findings.worked, line, np.nan) for line in (findings.removed_std, findings.noise))
 
     def paint(axes: Axes, theme: Theme) -> None:
-        removed = np.where(findings.worked, findings.removed_std, np.nan)
         with band_axis(axes, result.observed.axis, theme) as x:
-            plot_band_line(
-                axes, x, findings.noise, color=theme.ink, linewidth=0.9, linestyle=(0, (1, 1.5)), label="noise estimate"
-            )
+            plot_band_line(axes, x, noise, label="noise estimate", **_dotted(theme))
             plot_band_line(axes, x, removed, color=theme.removed, linewidth=1.3, label="removed")
-        _log_if_positive(axes, removed, findings.noise)
+        _log_if_positive(axes, removed, noise)
         axes.set_ylabel(f"standard deviation{_unit(result)}")
 
     return draw(
@@ -220,6 +222,10 @@ def histogram_chart(findings: Findings) -> Chart:
         axes.set_ylabel("density")
 
     return draw(paint, "Changed samples in units of the noise; the outermost bars hold all beyond six.")
+
+
+def _dotted(theme: Theme) -> dict[str, Any]:
+    return {"color": theme.ink, "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
 
 
 def _unit(result: Result) -> str:

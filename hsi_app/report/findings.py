@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +127,9 @@ def examine(result: Result, reference: Cube | None = None) -> Findings:
     if reference is not None:
         from hsi_app.metrics import score
 
-        scores = [score(cube, reference) for cube in (observed, restored)]
+        # Bands that the input marks bad were passed through: scoring them would say nothing of the method.
+        judged = replace(reference, bands=observed.axis) if reference.shape == observed.shape else reference
+        scores = [score(cube, judged) for cube in (observed, restored)]
     spectra = sample_spectra(observed, restored)
     before, after = measure_noise(observed), measure_noise(restored)
     scale = np.abs(np.asarray(observed.gain, np.float64)) * np.ones(observed.shape[0])

@@ -15,7 +15,7 @@ from hsi_app.methods.registry import TASKS, methods
 from hsi_app.params import options
 from hsi_app.report.charts import Chart
 from hsi_app.report.findings import Findings
-from hsi_app.report.pictures import SMALLEST_PX, Gallery, Picture
+from hsi_app.report.pictures import SMALLEST_PX, Picture, Row
 from hsi_app.report.style import STYLE
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Content:
 
     result: Result
     findings: Findings
-    gallery: Gallery
+    gallery: Sequence[Row]
     spectra: tuple[Chart, ...]
     charts: tuple[Chart, ...]
     recipe: str
@@ -116,7 +116,7 @@ def _notes(record: Mapping[str, Any]) -> str:
 def _tiles(content: Content) -> str:
     findings, record = content.findings, content.result.record
     shape = record["input"]["shape"]
-    tiles = [(f"{shape['bands']} × {shape['rows']} × {shape['cols']}", "bands × rows × columns")]
+    tiles = [(f"{shape['bands']} bands", f"of {shape['rows']} × {shape['cols']} pixels")]
     snr = findings.before.snr_db[findings.worked]
     if np.isfinite(snr).any():
         tiles.append((f"{np.nanmedian(snr):.0f} dB", "signal to noise before, median band"))
@@ -148,21 +148,25 @@ def _duration(seconds: float) -> str:
 
 
 def _pictures(content: Content) -> str:
-    gallery = content.gallery
     _, height, width = content.result.observed.shape
     pins = "".join(
         f'<span class="pin" style="left:{100 * (p.col + 0.5) / width:.2f}%;'
         f'top:{100 * (p.row + 0.5) / height:.2f}%">{n}</span>'
         for n, p in enumerate(content.findings.places, 1)
     )
-    colour = "".join(_figure(p, pins if p.title == "after" else "") for p in gallery.colour)
     unit = content.result.observed.unit
-    band = "".join(_figure(p, "", _ramp(p, unit)) for p in gallery.band)
-    return (
-        f'<div class="card"><h3>{_text(gallery.colour_words)}; one stretch for all</h3>'
-        f'<div class="pictures">{colour}</div></div>'
-        f'<div class="card"><h3>{_text(gallery.band_words)}</h3><div class="pictures">{band}</div></div>'
+    cards = []
+    for row in content.gallery:
+        figures = "".join(
+            _figure(p, pins if row is content.gallery[0] and p.title == "after" else "", _ramp(p, unit))
+            for p in row.pictures
+        )
+        cards.append(f'<div class="card"><h3>{_text(row.words)}</h3><div class="pictures">{figures}</div></div>')
+    words = (
+        "Before, after and truth share one stretch. Roads, edges or field borders in the removed part mean that"
+        " signal was taken away. Missing samples are see-through; numbers mark the spectra below."
     )
+    return f'<p class="soft">{words}</p>{"".join(cards)}'
 
 
 def _figure(picture: Picture, over: str = "", below: str = "") -> str:
@@ -210,8 +214,8 @@ def _scores(findings: Findings) -> str:
         before, after = findings.score_before.get(key), findings.score_after.get(key)
         if before is None or after is None:
             continue
-        gained = after > before if better == "higher" else after < before
-        style = "better" if gained else "worse"
+        gain = after - before if better == "higher" else before - after
+        style = "better" if gain > 0 else "worse" if gain < 0 else ""
         label = f"{name}{f' ({unit})' if unit else ''} <span class='soft'>{better} is better</span>"
         rows.append((label, f"{before:.4g}", f'<span class="{style}">{after:.4g}</span>'))
     return _table(("", "before", "after"), rows)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hsi_app.cube import Cube
 from hsi_app.report.charts import data_uri
-from hsi_app.report.sampling import thumbnail
+from hsi_app.report.sampling import centre, thumbnail
 
 if TYPE_CHECKING:
     from hsi_app.runner import Result
@@ -36,46 +37,63 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Rows of pictures: false colour, and the band that changed most; with what each row shows."""
+class Row:
+    """Pictures of the same thing side by side, and what they show."""
 
-    colour: tuple[Picture, ...]
-    band: tuple[Picture, ...]
-    colour_words: str
-    band_words: str
+    words: str
+    pictures: tuple[Picture, ...]
+    shows_scene: bool = True
 
 
-def gallery(result: Result, band: int, reference: Cube | None = None) -> Gallery:
-    """Draw the pictures of a report from strided samples.
+def gallery(result: Result, band: int, reference: Cube | None = None) -> list[Row]:
+    """Draw the pictures of a report from strided samples: before, after, removed and, if known, the truth.
 
     Parameters
     ----------
     result : of ``runner.restore``
     band : index of the band to show by itself
-    reference : the true scene, shown beside the others where given
+    reference : the true scene, or None
+
+    Returns
+    -------
+    A row in false colour, one of the band, and of scenes that had to be thinned a third at full resolution.
     """
-    observed, restored = result.observed, result.cube
-    axis = observed.axis
-    picks = axis.composite()
-    cubes = {"before": observed, "after": restored, **({} if reference is None else {"truth": reference})}
-    # A cube of one band gives one index thrice; read it once.
+    observed = result.observed
+    axis, picks = observed.axis, observed.axis.composite()
+    cubes = {"before": observed, "after": result.cube, **({} if reference is None else {"truth": reference})}
+    # A cube of few bands names one twice; read each once.
     names = sorted({*picks, band})
-    images = {title: thumbnail(cube, names).values for title, cube in cubes.items()}
-    rgb = {title: image[[names.index(pick) for pick in picks]] for title, image in images.items()}
-    grey = {title: image[names.index(band)] for title, image in images.items()}
-    # The restored cube rules the stretch: a noisy one would be shown flat because of its outliers.
-    low, high = _span(rgb["after"], rgb["before"])
-    colour = tuple(_picture(np.moveaxis(_stretch(image, low, high), 0, -1), title) for title, image in rgb.items())
-    low, high = _span(grey["after"][None], grey["before"][None])
-    plain = [_picture(np.repeat(_stretch(image[None], low, high)[0][..., None], 3, -1), title)
-             for title, image in grey.items()]  # fmt: skip
-    gain = float(np.broadcast_to(np.abs(np.asarray(observed.gain)), axis.count)[band])
-    removed = _removed((grey["before"] - grey["after"]) * gain)
-    plain.insert(2, removed)
-    labels = ", ".join(axis.label(pick) for pick in picks)
-    return Gallery(
-        colour, tuple(plain), f"Bands {labels} as red, green, blue", f"Band {axis.label(band)}, changed most"
-    )
+    thumbnails = {title: thumbnail(cube, names) for title, cube in cubes.items()}
+    step = thumbnails["before"].step
+    scale = np.broadcast_to(np.abs(np.asarray(observed.gain, np.float32)), axis.count)
+
+    def row(images: dict[str, np.ndarray], bands: Sequence[int], words: str) -> Row:
+        # The restored cube rules the stretch: a noisy one would be shown flat because of its outliers.
+        low, high = _span(images["after"], images["before"])
+        drawn = [_picture(_stretch(image, low, high), title) for title, image in images.items()]
+        difference = (images["before"] - images["after"]) * scale[list(bands), None, None]
+        drawn.insert(2, _removed(difference.mean(0)))
+        return Row(words, tuple(drawn))
+
+    def pick(bands: Sequence[int]) -> dict[str, np.ndarray]:
+        return {title: t.values[[names.index(b) for b in bands]] for title, t in thumbnails.items()}
+
+    thinned = "" if step == 1 else f"; every {step}th pixel"
+    labels = ", ".join(axis.label(b) for b in picks)
+    rows = [
+        row(pick(picks), picks, f"Bands {labels} as red, green, blue{thinned}; removed: mean of the three"),
+        row(pick([band]), [band], f"Band {axis.label(band)}, the one that changed most{thinned}"),
+    ]
+    if step > 1:
+        window = centre(observed.shape[1:])
+        images = {}
+        for title, cube in cubes.items():
+            values, valid = cube.block(window, [band])
+            images[title] = np.where(valid, values, np.float32(np.nan))
+        where = f"rows {window.row + 1} to {window.row + window.height}, columns {window.col + 1} to"
+        close = row(images, [band], f"Band {axis.label(band)}, every pixel of {where} {window.col + window.width}")
+        rows.append(replace(close, shows_scene=False))
+    return rows
 
 
 def _span(after: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +114,8 @@ def _stretch(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray
     return np.clip((image - low) / (high - low), 0, 1) ** 0.8
 
 
-def _picture(rgb: np.ndarray, title: str) -> Picture:
+def _picture(image: np.ndarray, title: str) -> Picture:
+    rgb = np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1)
     alpha = np.isfinite(rgb).all(axis=-1)
     rgba = np.concatenate([np.nan_to_num(rgb), alpha[..., None]], axis=-1)
     return Picture(_png(rgba), rgb.shape[1], rgb.shape[0], title)

@@ -13,6 +13,7 @@ from hsi_app.tiling import Window
 # A thumbnail is no larger than a screen shows; a band of up to this many pixels is read at once.
 THUMBNAIL_PX = 720
 WHOLE_BAND_PIXELS = 2**22
+CENTRE_PX = 256
 # 3 x 3 windows of 48 px: 20 000 spectra, 20 MB for 224 bands.
 WINDOW_PX = 48
 WINDOWS_PER_AXIS = 3
@@ -42,6 +43,12 @@ def thumbnail(cube: Cube, bands: Sequence[int], *, side_px: int = THUMBNAIL_PX) 
         values = np.concatenate([row[:, :, ::step] for row, _ in rows], axis=1)
         valid = np.concatenate([row[:, :, ::step] for _, row in rows], axis=1)
     return Thumbnail(np.where(valid, values, np.float32(np.nan)), step)
+
+
+def centre(shape: tuple[int, int], side_px: int = CENTRE_PX) -> Window:
+    """The middle of an image, at most ``side_px`` high and wide."""
+    height, width = (min(length, side_px) for length in shape)
+    return Window((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
 
 
 def spread_windows(height: int, width: int) -> list[Window]:

@@ -21,7 +21,7 @@ a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
 .tile b{display:block;font-size:22px;line-height:1.25;font-weight:650;font-variant-numeric:tabular-nums}
 .tile span{color:var(--soft);font-size:13px}
 .card+.card{margin-top:14px}
-.pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr));gap:14px}
+.pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(230px,100%),1fr));gap:14px}
 figure{margin:0;min-width:0}
 figcaption{color:var(--soft);font-size:13px;margin-top:6px}
 .frame{position:relative;border-radius:6px;overflow:hidden;line-height:0;
@@ -41,7 +41,8 @@ th,td{text-align:left;padding:7px 14px 7px 0;border-bottom:1px solid var(--line)
 tr:last-child>td,tr:last-child>th{border-bottom:0}
 th{font-weight:600;color:var(--soft);font-size:13px}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
-td{overflow-wrap:anywhere}td.key{color:var(--soft);width:34%;overflow-wrap:normal}
+td{overflow-wrap:anywhere}td.key{color:var(--soft);width:16%;min-width:9em;overflow-wrap:normal}
+td.value{width:24%;min-width:9em}
 .tag{display:inline-block;border-radius:5px;padding:0 7px;font-size:12px;background:var(--check);color:var(--soft)}
 .tag.set{background:var(--accent-soft);color:var(--accent)}
 .better{color:var(--good);font-weight:600}.worse{color:var(--warn);font-weight:600}
