@@ -1,0 +1,1 @@
+"""What an observation does to a cube: linear operators, noise models, named degradations."""
