@@ -17,12 +17,12 @@ from hsi_app.io import save_cube
 Run = Callable[..., Result]
 
 
-@pytest.fixture()
+@pytest.fixture
 def run() -> Run:
     return lambda *arguments: CliRunner().invoke(cli, [str(a) for a in arguments])
 
 
-@pytest.fixture()
+@pytest.fixture
 def scene(tmp_path: Path, make_cube: Callable[..., Cube]) -> Path:
     return save_cube(make_cube(8, 12, 12, sigma=0.02), tmp_path / "scene.hdr")
 
