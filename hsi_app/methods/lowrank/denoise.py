@@ -52,7 +52,8 @@ def denoise_components(
     if min(images.shape[1:]) < DCT_SIDE:
         # Too small for patches: shrink towards the mean of the image (Wiener filter of one group).
         mean = unit.mean(dim=(1, 2), keepdim=True)
-        gain = (1 - 1 / unit.var(dim=(1, 2), keepdim=True).clamp_min(1.0)).nan_to_num(0.0)
+        freedom = min(1, unit[0].numel() - 1)  # one pixel has no variance: it keeps its mean
+        gain = 1 - 1 / unit.var(dim=(1, 2), keepdim=True, correction=freedom).clamp_min(1.0)
         return (mean + gain * (unit - mean)) * noise_std
     first = shrink_dct(unit)
     if kind == "dct":
