@@ -107,7 +107,10 @@ def _toml(value: Any) -> str:
         # TOML wants digits on both sides of a point, or an exponent: 1e-06 is fine as it stands.
         return {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(text, text)
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+        if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ParameterError(f"a recipe cannot hold the undecodable text {value!r}; rename that file or option.")
+        # Not as ASCII: JSON would escape letters beyond 16 bits as surrogate pairs, which TOML forbids.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     raise ParameterError(f"a recipe holds numbers, words and true/false, not {type(value).__name__} {value!r}.")
 
 

@@ -73,7 +73,10 @@ class Application(click.Group):
         given = list(sys.argv[1:] if args is None else args)
         given, with_traceback = _take_traceback(given)
         try:
-            outcome = super().main(given, prog_name or "hsi-app", complete_var, False, windows_expand_args, **extra)
+            outcome = super().main(
+                given, prog_name or "hsi-app", complete_var, standalone_mode=False,
+                windows_expand_args=windows_expand_args, **extra,
+            )  # fmt: skip
             code = outcome if isinstance(outcome, int) else 0
         # The last resort of the program: whatever was not foreseen is still one line, with a way to see more.
         except Exception as error:
