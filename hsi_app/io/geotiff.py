@@ -29,16 +29,25 @@ _warning_filter = threading.Lock()
 
 
 @contextmanager
+def unplaced_is_fine() -> Iterator[None]:
+    """Silence rasterio's warning that an image lies on no map: laboratory cubes never do."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    # Filters are global, so one thread at a time.
+    with _warning_filter, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@contextmanager
 def opened(path: str | Path) -> Iterator[Any]:
     """A rasterio dataset, closed afterwards. Raises FormatError where GDAL cannot read it."""
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import RasterioError
 
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
-            # Filters are global, so one thread at a time; an image on no map is nothing to warn of.
-            with _warning_filter, warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with unplaced_is_fine():
                 dataset = rasterio.open(path)
             with dataset:
                 yield dataset

@@ -13,7 +13,7 @@ import numpy as np
 
 from hsi_app.errors import OutputError
 from hsi_app.io.envi_writing import is_plain
-from hsi_app.io.geotiff import CACHE_MB, FACTS_TAG
+from hsi_app.io.geotiff import CACHE_MB, FACTS_TAG, unplaced_is_fine
 from hsi_app.io.map_frame import crs_wkt
 from hsi_app.io.writing import BlockWriter, Plan
 
@@ -68,7 +68,7 @@ class GeoTiffWriter(BlockWriter):
         if plan.nodata is not None and _holds(plan.dtype, plan.nodata):
             options["nodata"] = plan.nodata
         self._path, self._nbytes = path, plan.nbytes
-        with _told(path, plan.nbytes), rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+        with _told(path, plan.nbytes), rasterio.Env(GDAL_CACHEMAX=CACHE_MB), unplaced_is_fine():
             self._dataset = rasterio.open(
                 path, "w", driver="GTiff", count=bands, height=height, width=width, dtype=plan.dtype.name,
                 interleave="band", BIGTIFF="IF_SAFER", **options,
