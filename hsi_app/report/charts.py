@@ -54,10 +54,11 @@ def _rendered(paint: Callable[[Axes, Theme], None], theme: Theme, height_in: flo
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6, height_in), dpi=160, layout="constrained")
+    figure = Figure(figsize=(5.6, height_in), dpi=160)
     canvas = FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
-    axes = figure.subplots()
+    # A fixed frame, wide enough for labels like 2 x 10^-1: fitting it to the text would take twice the drawing.
+    axes = figure.add_axes((0.125, 0.165, 0.86, 0.8))
     axes.set_facecolor("none")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsi_app.cube import Cube
-from hsi_app.noise import NoiseReport, measure_noise, robust_std
+from hsi_app.noise import MAD_TO_STD, NoiseReport, measure_noise, robust_std
 from hsi_app.report.sampling import Spectra, sample_spectra
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Findings:
     grain_before, grain_after : standard deviation of the finest detail (second differences along rows); holds the
         scene's own texture as well as noise
     removed_std : standard deviation of what was removed
-    change : robust ``removed_std`` over the band's mean magnitude, [0, inf)
+    change : typical magnitude of what was removed over that of the band, [0, inf)
     structure : correlation of what was removed between neighbouring pixels, [-1, 1]; 0 for pure grain, 1 for a
         picture or a stripe
     stripes_before, stripes_after : stripe strength, the stronger of rows and columns; 1 = none
@@ -138,12 +138,13 @@ def examine(result: Result, reference: Cube | None = None) -> Findings:
     both = seen & kept
     magnitude = np.sqrt(_row_means(spectra.before.astype(np.float64) ** 2, seen))
     spread = _row_stds(removed, both)
-    robust = np.array([_robust(row[ok]) for row, ok in zip(removed, both, strict=True)])
+    # About zero, not about the mean: a band that was dimmed as a whole has changed too.
+    typical = np.array([_typical(row[ok]) for row, ok in zip(removed, both, strict=True)])
     grain = [_grain(values, spectra) for values in (spectra.before, spectra.after)]
     settings = result.record.get("settings", {})
     worked = ~observed.axis.is_bad if settings.get("bad_bands", "keep") == "keep" else np.ones_like(both[:, 0])
     with np.errstate(divide="ignore", invalid="ignore"):
-        change = np.maximum(robust, 0.2 * spread) / magnitude
+        change = np.maximum(typical, 0.2 * spread) / magnitude
     return Findings(
         noise=before.std * scale,
         grain_before=grain[0] * scale,
@@ -173,6 +174,11 @@ def _row_means(values: np.ndarray, ok: np.ndarray) -> np.ndarray:
 def _row_stds(values: np.ndarray, ok: np.ndarray) -> np.ndarray:
     mean = _row_means(values, ok)
     return np.sqrt(_row_means((values.astype(np.float64) - mean[:, None]) ** 2, ok))
+
+
+def _typical(values: np.ndarray) -> float:
+    """Root mean square as the median magnitude of normal values tells it; blind to a few outliers."""
+    return MAD_TO_STD * float(np.median(np.abs(values))) if values.size else float("nan")
 
 
 def _robust(values: np.ndarray) -> float:

@@ -234,7 +234,7 @@ def _stripes(axis: BandAxis, findings: Findings) -> str:
 
 def _run(content: Content) -> str:
     record = content.result.record
-    settings = record["settings"]
+    settings, budget = record["settings"], record["memory_budget_bytes"]
     cards = []
     for number, step in enumerate(content.steps, 1):
         title = f"{step['title']} ({step['method']}), task {step['task']}"
@@ -250,6 +250,8 @@ def _run(content: Content) -> str:
         + ("passed through unchanged" if settings["bad_bands"] == "keep" else "worked on too"),
         "seed": record["seed"],
         "tiles": f"{record['tiles']}, at most {' × '.join(map(str, record['tile_px']))} px",
+        "memory": f"{format_bytes(record['peak_memory_bytes'])} at most"
+        + (f" of {format_bytes(budget)} allowed" if budget is not None else ""),
         **{key.replace("_", " "): _short(value) for key, value in record["trace"].items()},
         "versions": ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     }
@@ -276,10 +278,9 @@ def _options(step: Mapping[str, Any]) -> str:
             is_default = value == option.default
             shown = "from the data" if value is None else f"{_short(value)}{f' {option.unit}' if option.unit else ''}"
             mark = '<span class="tag">default</span>' if is_default else '<span class="tag set">set</span>'
-            rows.append(
-                (f'<span title="{_text(option.description)}">{_text(option.cli_name)}</span>', _text(shown), mark)
-            )
-    body = "".join(f'<tr><td class="key">{a}</td><td>{b}</td><td>{c}</td></tr>' for a, b, c in rows)
+            about = option.description + (f" {option.range_text}" if option.lower is not None else "")
+            rows.append((_text(option.cli_name), f"{_text(shown)} {mark}", f'<span class="soft">{_text(about)}</span>'))
+    body = "".join(f'<tr><td class="key">{a}</td><td class="value">{b}</td><td>{c}</td></tr>' for a, b, c in rows)
     return f"<table>{body}</table>" if rows else '<p class="soft">No options.</p>'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +42,6 @@ class Row:
 
     words: str
     pictures: tuple[Picture, ...]
-    shows_scene: bool = True
 
 
 def gallery(result: Result, band: int, reference: Cube | None = None) -> list[Row]:
@@ -91,8 +90,7 @@ def gallery(result: Result, band: int, reference: Cube | None = None) -> list[Ro
             values, valid = cube.block(window, [band])
             images[title] = np.where(valid, values, np.float32(np.nan))
         where = f"rows {window.row + 1} to {window.row + window.height}, columns {window.col + 1} to"
-        close = row(images, [band], f"Band {axis.label(band)}, every pixel of {where} {window.col + window.width}")
-        rows.append(replace(close, shows_scene=False))
+        rows.append(row(images, [band], f"Band {axis.label(band)}, every pixel of {where} {window.col + window.width}"))
     return rows
 
 
