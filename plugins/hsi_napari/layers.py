@@ -58,7 +58,9 @@ def cube_to_layer(cube: Cube, name: str | None = None) -> LayerData:
 
 def is_cube(layer: Layer) -> bool:
     """True for image layers of one number a sample and three axes."""
-    return layer._type_string == "image" and not layer.rgb and not layer.multiscale and layer.ndim == 3
+    from napari.layers import Image
+
+    return isinstance(layer, Image) and not layer.rgb and not layer.multiscale and layer.ndim == 3
 
 
 def cube_of(layer: Layer) -> Cube:
@@ -70,9 +72,8 @@ def cube_of(layer: Layer) -> Cube:
         If the layer shows something else.
     """
     if not is_cube(layer):
-        shape = (
-            "a colour picture" if getattr(layer, "rgb", False) else f"a {layer._type_string} layer of {layer.ndim} axes"
-        )
+        kind = type(layer).__name__
+        shape = "a colour picture" if getattr(layer, "rgb", False) else f"a layer of type {kind} with {layer.ndim} axes"
         raise CubeError(f"'{layer.name}' is {shape}; choose an image layer with the axes (band, row, col).")
     return cube_from(layer.data, layer.metadata, layer.name)
 

@@ -10,6 +10,8 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
+from hsi_napari.viewer_parts import real_viewer
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -57,7 +59,7 @@ class Dock(QWidget):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer = real_viewer(viewer)
         self.links = Links()
         self._was_docked = self._was_shown = False
         self.destroyed.connect(self.links.cut)

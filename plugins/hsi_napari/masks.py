@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def may_mask(layer: Layer, shape: tuple[int, int, int]) -> bool:
     """True for Labels and grey images of the cube's size, with or without bands."""
-    if layer._type_string not in ("labels", "image") or getattr(layer, "rgb", False) or layer.multiscale:
+    from napari.layers import Image, Labels
+
+    if not isinstance(layer, Image | Labels) or getattr(layer, "rgb", False) or layer.multiscale:
         return False
     return tuple(layer.data.shape) in (shape, shape[1:], (1, *shape[1:]))
 

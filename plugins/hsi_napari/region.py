@@ -35,8 +35,8 @@ def region_of(viewer: ViewerModel, layer: Layer) -> tuple[Window, str]:
 
 def region_layer(viewer: ViewerModel) -> Shapes:
     """The layer for drawing the region, made when missing, ready to draw a rectangle."""
-    for layer in viewer.layers:
-        if layer.name == REGION_LAYER and layer._type_string == "shapes":
+    for layer in _shapes(viewer):
+        if layer.name == REGION_LAYER:
             break
     else:
         layer = viewer.add_shapes(
@@ -48,9 +48,15 @@ def region_layer(viewer: ViewerModel) -> Shapes:
     return layer
 
 
+def _shapes(viewer: ViewerModel) -> list[Shapes]:
+    from napari.layers import Shapes
+
+    return [layer for layer in viewer.layers if isinstance(layer, Shapes)]
+
+
 def _drawn(viewer: ViewerModel) -> np.ndarray | None:
     """Corners of the wanted rectangle in world coordinates, (n, 2), or None."""
-    shapes = [layer for layer in viewer.layers if layer._type_string == "shapes" and len(layer.data)]
+    shapes = [layer for layer in _shapes(viewer) if len(layer.data)]
     chosen = [layer for layer in shapes if layer in viewer.layers.selection]
     chosen = chosen or [layer for layer in shapes if layer.name == REGION_LAYER and layer.visible]
     if not chosen:

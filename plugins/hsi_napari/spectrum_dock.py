@@ -48,6 +48,7 @@ class SpectrumDock(Dock):
         self.plot, self.where, self.message = SpectrumPlot(self), Note(), Message()
         self.pins = PinLayer(self.viewer, self.links, self._moved_pins)
         self._place: tuple[float, float] | None = None
+        self._compared: weakref.ref[Layer] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(HOVER_EVERY_MS)
@@ -115,10 +116,10 @@ class SpectrumDock(Dock):
             self.second_choice.choose(layer)
             return
         self.second_choice.refresh()
-        if layer is not None and self.second_choice.layer() is None:
-            made = [restored for restored in lineage.restored_from(layer) if restored in self.viewer.layers]
-            if made:
-                self.second_choice.choose(made[-1])
+        newest = self._newest()
+        if newest is not None and self.second_choice.layer() is None:
+            self._compared = weakref.ref(newest)
+            self.second_choice.choose(newest)
         self._changed_sources()
 
     def _changed_sources(self) -> None:
@@ -154,13 +155,19 @@ class SpectrumDock(Dock):
     def _may_compare(self, layer: Layer) -> bool:
         return is_cube(layer) and layer is not self.first_choice.layer()
 
-    def _changed_layers(self, event: Any = None) -> None:
-        # A run that ended adds its layer; the pair to compare follows by itself.
+    def _newest(self) -> Layer | None:
+        """The layer last restored from the first cube."""
         first = self.first_choice.layer()
-        if first is not None and self.second_choice.layer() is None:
-            made = [restored for restored in lineage.restored_from(first) if restored in self.viewer.layers]
-            if made:
-                self.second_choice.choose(made[-1])
+        made = [] if first is None else [r for r in lineage.restored_from(first) if r in self.viewer.layers]
+        return made[-1] if made else None
+
+    def _changed_layers(self, event: Any = None) -> None:
+        # A run that ended adds its layer: compare with it, once; what a person chooses later stays.
+        newest = self._newest()
+        known = None if self._compared is None else self._compared()
+        if newest is not None and newest is not known:
+            self._compared = weakref.ref(newest)
+            self.second_choice.choose(newest)
 
     def _changed_box(self) -> None:
         self.model.box = int(self.box_choice.currentData())

@@ -343,6 +343,25 @@ def test_a_run_is_compared_with_its_cube_by_itself(
     assert spectra.first_choice.layer() is layer
 
 
+def test_a_choice_of_what_to_compare_stays_until_the_next_run(
+    viewer: ViewerModel, layer: Layer, dock: Any, spectra: Any, halving: list[Any], finish: Any
+) -> None:
+    for _ in range(2):
+        dock.run()
+        finish(dock)
+    first, second = (found for found in viewer.layers if found.name.startswith("scene · restored"))
+    spectra.second_choice.choose(second)
+    older = next(found for found in (first, second) if found is not spectra._newest())
+    spectra.second_choice.choose(older)
+    viewer.layers.selection.active = None
+    viewer.layers.selection.active = layer
+    assert spectra.second_choice.layer() is older
+    dock.run()
+    finish(dock)
+    assert spectra.second_choice.layer() is spectra._newest()
+    assert spectra._newest() not in (first, second)
+
+
 def test_the_hovered_spectrum_appears_after_a_moment_for_the_last_place_only(spectra: Any, toolkit: Any) -> None:
     shown: list[float] = []
     spectra.plot.show_hover = lambda curves: shown.append(curves[0].y[0])

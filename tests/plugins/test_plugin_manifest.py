@@ -21,7 +21,7 @@ from npe2 import PluginManifest
 
 from hsi_app.cube import Cube
 from hsi_app.errors import CapabilityError, CubeError, FormatError
-from hsi_app.io import open_cube, save_cube
+from hsi_app.io import open_cube, read_patterns, save_cube
 
 MANIFEST = Path(hsi_napari.__file__).with_name("napari.yaml")
 
@@ -52,13 +52,14 @@ def test_every_menu_is_one_that_napari_fills(manifest: PluginManifest) -> None:
     assert all(is_menu_contributable(menu) for menu in menus)
 
 
-def test_the_reader_claims_every_format_the_engine_reads(manifest: PluginManifest) -> None:
-    from hsi_app.io import formats
+def test_the_reader_claims_what_the_engine_reads_and_nothing_else(manifest: PluginManifest) -> None:
+    claimed = [pattern for r in manifest.contributions.readers or [] for pattern in r.filename_patterns]
+    assert sorted(claimed) == sorted(read_patterns())
 
-    claimed = {p for r in manifest.contributions.readers or [] for p in r.filename_patterns}
-    # Raw data without a telling ending is opened by its header.
-    needed = {f"*{extension}" for format in formats() for extension in format.extensions} - {"*.raw"}
-    assert needed <= claimed, sorted(needed - claimed)
+
+def test_only_formats_that_are_folders_are_claimed_as_folders(manifest: PluginManifest) -> None:
+    folders = [r.filename_patterns for r in manifest.contributions.readers or [] if r.accepts_directories]
+    assert folders == [["*.zarr"]]
 
 
 def test_the_plugin_loads_no_heavy_package_before_it_is_used() -> None:
