@@ -48,7 +48,7 @@ def opened(path: str | Path) -> Iterator[Any]:
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
             with unplaced_is_fine():
-                dataset = rasterio.open(path)
+                dataset = rasterio.open(path, sharing=False)
             with dataset:
                 yield dataset
     except RasterioError as error:

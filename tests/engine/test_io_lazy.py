@@ -77,7 +77,7 @@ def test_opening_keeps_no_file_open(tmp_path: Path) -> None:
     lazy = open_cube(save_cube(Cube(np.ones((2, 3, 4), "f4")), tmp_path / "a.hdr"))
     (tmp_path / "a.bsq").rename(tmp_path / "b.bsq")
     (tmp_path / "a.hdr").rename(tmp_path / "b.hdr")
-    with pytest.raises(OSError, match="a.bsq"):
+    with pytest.raises(OSError, match=r"a\.bsq"):
         lazy.read()
 
 
