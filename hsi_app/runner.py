@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hsi_app import device as devices
 from hsi_app.cube import Cube
-from hsi_app.errors import CubeError, OutputError, ParameterError, PlanError
+from hsi_app.errors import CubeError, ParameterError, PlanError
 from hsi_app.jobs import Job
-from hsi_app.methods.registry import Extent, MethodSpec
+from hsi_app.methods.registry import MethodSpec
 from hsi_app.methods.registry import method as find_method
 from hsi_app.mosaic import Mosaic
 from hsi_app.params import Parameters
+from hsi_app.plan import memory_as_plan, size_text, smaller_tile, tiles_within, working_budget
 from hsi_app.problem import Problem, Restoration, Shared
 from hsi_app.scene import Scene
-from hsi_app.tiling import Tile, Window, plan_tiles
+from hsi_app.sinks import Sink, open_sink, refuse_own_input
+from hsi_app.tiling import Tile, Window
 from hsi_app.versions import versions
 
 if TYPE_CHECKING:
     import torch
-
-# What the interpreter needs beside tiles: Gram matrices, allocator slack, codec buffers.
-RESERVE_BYTES = 160 * 2**20
-SMALLEST_TILE_PX = 32
 
 
 @dataclass(frozen=True)
@@ -127,29 +123,29 @@ def restore(
     if keep_observed and task != "inpaint":
         raise ParameterError(f"keep-observed leaves '{task}' nothing to change; use it with the task 'inpaint'.")
     if out is not None:
-        _refuse_own_input(cube, Path(out))
+        refuse_own_input(cube, Path(out))
     job = job or Job(seed=settings.seed)
     started = datetime.now(UTC)
     job.step(0.0, "reading")
 
     device = devices.choose_device(settings.device)
-    budget = _working_budget(settings.memory)
+    budget = working_budget(settings.memory)
     bands = cube.axis.good if settings.bad_bands == "keep" else np.arange(cube.shape[0])
     run = spec.load_run()
     scene = Scene(cube, bands, device, mask=mask, budget=budget // 4)
     prepare = spec.load_prepare()
     shared: Shared = {}
     if prepare is not None:
-        with _memory_as_plan("while the scene was prepared"):
+        with memory_as_plan("while the scene was prepared"):
             shared = prepare(scene, params, task, job.part(0.02, 0.28))
 
     pipeline = _Pipeline(scene, spec, params, task, shared, keep_observed, run)
     like = cube.replace(cube.values, _history(spec, params, task), valid=None)
     tile_px = settings.tile
     while True:
-        tiles = _plan(scene, spec.extent, budget, tile_px)
+        tiles = tiles_within(scene, spec.extent, budget, tile_px)
         try:
-            with _sink(out, like, overwrite) as sink:
+            with open_sink(out, like, overwrite) as sink:
                 pipeline.run_tiles(tiles, sink, job.part(0.3, 0.7))
                 # The last chance to cancel is before the file takes its name: a run either leaves it or says no.
                 job.step(1.0, "done")
@@ -157,12 +153,13 @@ def restore(
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, PlanError) or not devices.is_out_of_memory(error):
                 raise
-            tile_px = _smaller_tile(tiles, spec.extent)
+            tile_px = smaller_tile(tiles, spec.extent)
             if tile_px is None:
                 raise PlanError(
-                    f"out of memory with {_size(tiles)} px at once, the least it can do; free memory or crop the scene."
+                    f"out of memory with {size_text(tiles)} px at once, the least it can do;"
+                    " free memory or crop the scene."
                 ) from error
-            job.note(f"out of memory with tiles of {_size(tiles)} px; went on with {tile_px} px.")
+            job.note(f"out of memory with tiles of {size_text(tiles)} px; went on with {tile_px} px.")
     extras = pipeline.full_extras() if out is None else {}
     record = {
         "method": spec.id,
@@ -192,51 +189,6 @@ def restore(
     return Result(sink.result(), cube, extras, record)
 
 
-class _Sink(Protocol):
-    def write(self, window: Window, block: np.ndarray) -> None: ...
-    def result(self) -> Cube: ...
-
-
-class _MemorySink:
-    """Collects the result in memory."""
-
-    def __init__(self, like: Cube) -> None:
-        self._like, self._values = like, np.empty(like.shape, np.float32)
-
-    def write(self, window: Window, block: np.ndarray) -> None:
-        rows, cols = window.slices
-        self._values[:, rows, cols] = block
-
-    def result(self) -> Cube:
-        return dataclasses.replace(self._like, values=self._values)
-
-
-class _FileSink:
-    """Streams the result into a file."""
-
-    def __init__(self, writer: Any, path: Path) -> None:
-        self._writer, self._path = writer, path
-
-    def write(self, window: Window, block: np.ndarray) -> None:
-        self._writer.write(window, block)
-
-    def result(self) -> Cube:
-        from hsi_app.io import open_cube
-
-        return open_cube(self._path)
-
-
-@contextmanager
-def _sink(out: str | Path | None, like: Cube, overwrite: bool) -> Iterator[_Sink]:
-    if out is None:
-        yield _MemorySink(like)
-        return
-    from hsi_app.io import create_cube
-
-    with create_cube(out, like, dtype="float32", overwrite=overwrite) as writer:
-        yield _FileSink(writer, Path(out))
-
-
 class _Pipeline:
     """Runs the tiles of one restoration: the next is read and the last is written while one is computed."""
 
@@ -255,7 +207,7 @@ class _Pipeline:
         self.trace: dict[str, Any] = {}
         self.extras: dict[str, np.ndarray] = {}
 
-    def run_tiles(self, tiles: list[Tile], sink: _Sink, job: Job) -> None:
+    def run_tiles(self, tiles: list[Tile], sink: Sink, job: Job) -> None:
         """Restore every tile and hand finished windows to ``sink``."""
         mosaic, single = Mosaic(tiles), len(tiles) == 1
         self.trace, self.extras = {}, {}
@@ -335,7 +287,7 @@ class _Pipeline:
             full[name] = image
         return full
 
-    def _write(self, mosaic: Mosaic, tile: Tile, restored: np.ndarray, sink: _Sink) -> None:
+    def _write(self, mosaic: Mosaic, tile: Tile, restored: np.ndarray, sink: Sink) -> None:
         for window, block in mosaic.add(tile, restored):
             sink.write(window, self._protected(window, block))
 
@@ -374,95 +326,6 @@ def _padded(tensor: torch.Tensor, multiple: int) -> torch.Tensor:
             index = torch.where(index >= length, period - index, index)
             tensor = tensor.index_select(axis, index)
     return tensor
-
-
-def _working_budget(memory: int | None) -> int:
-    budget = devices.default_memory() if memory is None else memory - devices.resident_memory()
-    budget -= RESERVE_BYTES
-    if budget < 2**24:
-        held = devices.format_bytes(devices.resident_memory() + RESERVE_BYTES)
-        if memory is None:
-            raise PlanError(f"{devices.format_bytes(budget + RESERVE_BYTES)} of memory are free; close other programs.")
-        raise PlanError(
-            f"memory budget of {devices.format_bytes(memory)} is used up by the program itself ({held});"
-            " give --memory 1G or more."
-        )
-    return budget
-
-
-@contextmanager
-def _memory_as_plan(when: str) -> Iterator[None]:
-    """Turn a failed allocation, which no smaller tile can help, into one line."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, PlanError) or not devices.is_out_of_memory(error):
-            raise
-        raise PlanError(f"out of memory {when}; free memory or crop the scene.") from error
-
-
-def _refuse_own_input(cube: Cube, out: Path) -> None:
-    """Raise OutputError if writing ``out`` would replace the file that is being read, or its header."""
-    if cube.source is None:
-        return
-    source = Path(cube.source.split("::")[0]).resolve()
-    target = out.resolve()
-    # An ENVI pair shares its stem, and writing one of the two names replaces the header of both.
-    paired = {".hdr", ".img", ".dat", ".bsq", ".bil", ".bip", ".raw", ""}
-    is_pair = (
-        target.with_suffix("") == source.with_suffix("") and {source.suffix.lower(), target.suffix.lower()} <= paired
-    )
-    if target == source or is_pair:
-        raise OutputError(f"'{out}' is the input itself, which is never changed; choose another name.")
-
-
-def _size(tiles: list[Tile]) -> str:
-    return f"{max(t.keep.height for t in tiles)} x {max(t.keep.width for t in tiles)}"
-
-
-def _smaller_tile(tiles: list[Tile], extent: Extent) -> int | None:
-    """Side in px of tiles of a quarter of the area, or None where the method or its overlap cannot take that."""
-    pixels = max(t.keep.pixels for t in tiles)
-    if extent.kind == "whole" or pixels <= SMALLEST_TILE_PX**2:
-        return None
-    side = max(int(np.sqrt(pixels)) // 2, SMALLEST_TILE_PX)
-    shape = (max(t.keep.row + t.keep.height for t in tiles), max(t.keep.col + t.keep.width for t in tiles))
-    following = plan_tiles(shape, (side, side), overlap=extent.overlap_px, align=extent.align_px)
-    return side if max(t.keep.pixels for t in following) < pixels else None
-
-
-def _plan(scene: Scene, extent: Extent, budget: int, tile_px: int | None) -> list[Tile]:
-    """Tiles that fit the budget; full-width strips where possible, because files are read row by row."""
-    bands, height, width = scene.shape
-    itemsize = scene.cube.dtype.itemsize
-    # One tile being read (stored, float32, validity), one in the method, one being written (float32, twice).
-    per_pixel = bands * (itemsize + 5 + 4 * extent.memory_factor) + scene.cube.shape[0] * (itemsize + 13)
-    room = int((budget * (0.5 if scene.holds_whole else 0.75)) / per_pixel)
-    border = 2 * extent.margin_px
-    if height * width <= room and tile_px is None:
-        return plan_tiles((height, width), (height, width))
-    if extent.kind == "whole":
-        if height * width > room:
-            raise PlanError(
-                "the method needs the whole scene at once, about"
-                f" {devices.format_bytes(height * width * per_pixel / 0.75)}, and may use"
-                f" {devices.format_bytes(budget)}; raise --memory or crop the scene."
-            )
-        return plan_tiles((height, width), (height, width))
-    limit = tile_px or max(height, width)
-    rows = min(room // (min(width, limit) + (0 if width <= limit else border)) - border, limit, height)
-    cols = min(width, limit)
-    if rows < max(SMALLEST_TILE_PX, border) and tile_px is None:
-        rows = cols = min(int(np.sqrt(room)) - border, limit)
-    if rows < 1 or (rows < SMALLEST_TILE_PX and rows < height and tile_px is None):
-        smallest = (SMALLEST_TILE_PX + border) ** 2 * per_pixel / 0.75
-        raise PlanError(
-            f"a tile of {SMALLEST_TILE_PX} px needs {devices.format_bytes(smallest)} and"
-            f" {devices.format_bytes(budget)} are left; raise --memory."
-        )
-    return plan_tiles(
-        (height, width), (rows, cols), margin=extent.margin_px, overlap=extent.overlap_px, align=extent.align_px
-    )
 
 
 def _history(spec: MethodSpec, params: Parameters, task: str) -> str:

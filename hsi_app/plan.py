@@ -1,0 +1,97 @@
+"""The memory plan: how much a run may use, the tiles that fit it, and what to do when memory runs out all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from hsi_app import device as devices
+from hsi_app.errors import PlanError
+from hsi_app.methods.registry import Extent
+from hsi_app.scene import Scene
+from hsi_app.tiling import Tile, plan_tiles
+
+# What the interpreter needs beside tiles: Gram matrices, allocator slack, codec buffers.
+RESERVE_BYTES = 160 * 2**20
+SMALLEST_TILE_PX = 32
+
+
+def working_budget(memory: int | None) -> int:
+    """Bytes left for the work itself, of a budget for the whole process or of three quarters of what is free.
+
+    Raises PlanError if the program itself already takes all of it.
+    """
+    budget = devices.default_memory() if memory is None else memory - devices.resident_memory()
+    budget -= RESERVE_BYTES
+    if budget < 2**24:
+        held = devices.format_bytes(devices.resident_memory() + RESERVE_BYTES)
+        if memory is None:
+            raise PlanError(f"{devices.format_bytes(budget + RESERVE_BYTES)} of memory are free; close other programs.")
+        raise PlanError(
+            f"memory budget of {devices.format_bytes(memory)} is used up by the program itself ({held});"
+            " give --memory 1G or more."
+        )
+    return budget
+
+
+def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None) -> list[Tile]:
+    """Tiles that fit the budget; full-width strips where possible, because files are read row by row."""
+    bands, height, width = scene.shape
+    itemsize = scene.cube.dtype.itemsize
+    # One tile being read (stored, float32, validity), one in the method, one being written (float32, twice).
+    per_pixel = bands * (itemsize + 5 + 4 * extent.memory_factor) + scene.cube.shape[0] * (itemsize + 13)
+    room = int((budget * (0.5 if scene.holds_whole else 0.75)) / per_pixel)
+    border = 2 * extent.margin_px
+    if height * width <= room and tile_px is None:
+        return plan_tiles((height, width), (height, width))
+    if extent.kind == "whole":
+        if height * width > room:
+            raise PlanError(
+                "the method needs the whole scene at once, about"
+                f" {devices.format_bytes(height * width * per_pixel / 0.75)}, and may use"
+                f" {devices.format_bytes(budget)}; raise --memory or crop the scene."
+            )
+        return plan_tiles((height, width), (height, width))
+    limit = tile_px or max(height, width)
+    rows = min(room // (min(width, limit) + (0 if width <= limit else border)) - border, limit, height)
+    cols = min(width, limit)
+    if rows < max(SMALLEST_TILE_PX, border) and tile_px is None:
+        rows = cols = min(int(np.sqrt(room)) - border, limit)
+    if rows < 1 or (rows < SMALLEST_TILE_PX and rows < height and tile_px is None):
+        smallest = (SMALLEST_TILE_PX + border) ** 2 * per_pixel / 0.75
+        raise PlanError(
+            f"a tile of {SMALLEST_TILE_PX} px needs {devices.format_bytes(smallest)} and"
+            f" {devices.format_bytes(budget)} are left; raise --memory."
+        )
+    return plan_tiles(
+        (height, width), (rows, cols), margin=extent.margin_px, overlap=extent.overlap_px, align=extent.align_px
+    )
+
+
+def size_text(tiles: list[Tile]) -> str:
+    """Largest height and width of the tiles, '128 x 512'."""
+    return f"{max(t.keep.height for t in tiles)} x {max(t.keep.width for t in tiles)}"
+
+
+def smaller_tile(tiles: list[Tile], extent: Extent) -> int | None:
+    """Side in px of tiles of a quarter of the area, or None where the method or its overlap cannot take that."""
+    pixels = max(t.keep.pixels for t in tiles)
+    if extent.kind == "whole" or pixels <= SMALLEST_TILE_PX**2:
+        return None
+    side = max(int(np.sqrt(pixels)) // 2, SMALLEST_TILE_PX)
+    shape = (max(t.keep.row + t.keep.height for t in tiles), max(t.keep.col + t.keep.width for t in tiles))
+    following = plan_tiles(shape, (side, side), overlap=extent.overlap_px, align=extent.align_px)
+    return side if max(t.keep.pixels for t in following) < pixels else None
+
+
+@contextmanager
+def memory_as_plan(when: str) -> Iterator[None]:
+    """Turn a failed allocation, which no smaller tile can help, into one line."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, PlanError) or not devices.is_out_of_memory(error):
+            raise
+        raise PlanError(f"out of memory {when}; free memory or crop the scene.") from error
