@@ -80,10 +80,15 @@ class Application(click.Group):
             code = outcome if isinstance(outcome, int) else 0
         # The last resort of the program: whatever was not foreseen is still one line, with a way to see more.
         except Exception as error:
-            if with_traceback and not isinstance(error, click.ClickException):
-                traceback.print_exc()
-            code, line = _explain(error)
-            click.echo(line, err=True)
+            if isinstance(error, click.exceptions.NoArgsIsHelpError):
+                # Someone who types the bare name asks what there is; that is no mistake to report.
+                click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+                code = 0
+            else:
+                if with_traceback and not isinstance(error, click.ClickException):
+                    traceback.print_exc()
+                code, line = _explain(error)
+                click.echo(line, err=True)
         if standalone_mode:
             sys.exit(code)
         return code

@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from hsi_app.cli.main import cli
 
 # Each costs between half a second and fifteen; none is needed to list, describe or refuse.
 HEAVY = ("torch", "diffusers", "napari", "qtpy", "matplotlib", "scipy", "skimage", "h5py", "zarr", "dask", "rasterio")
@@ -50,3 +53,9 @@ def test_info_on_an_envi_file_loads_no_tensor_or_viewer_package() -> None:
 
     loaded = modules_after("info", str(hsi_sample_data.path("scene_noisy")))
     assert loaded.isdisjoint({"torch", "diffusers", "napari", "matplotlib", "qtpy"})
+
+
+@pytest.mark.parametrize("arguments", [[], ["restore"]])
+def test_bare_name_of_a_group_shows_its_help(arguments: list[str]) -> None:
+    bare, asked = (CliRunner().invoke(cli, [*arguments, *more]) for more in ([], ["--help"]))
+    assert (bare.exit_code, bare.stdout, bare.stderr) == (0, asked.stdout, "")
