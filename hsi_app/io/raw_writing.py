@@ -17,18 +17,27 @@ class RawSamples:
     shape : (B, H, W)
     dtype : number type with byte order, as stored
     order : which of the axes (band, row, col) is stored first, second and last
-    start : bytes written before the samples
+    start : bytes written before the samples of a new file
+    offset : where the samples begin in a file that exists, whose other bytes stay; None makes a new file
     """
 
     def __init__(
-        self, path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], order: tuple[int, ...], start: bytes = b""
+        self,
+        path: Path,
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        order: tuple[int, ...],
+        start: bytes = b"",
+        offset: int | None = None,
     ) -> None:
-        self._order, self._dtype, self._offset = order, dtype, len(start)
+        self._order, self._dtype = order, dtype
+        self._offset = len(start) if offset is None else offset
         self._sizes = [shape[axis] for axis in order]
-        self._file = open(path, "w+b")  # noqa: SIM115 - open until close()
-        self._file.write(start)
-        # The full length at once: windows may come in any order.
-        self._file.truncate(len(start) + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        self._file = open(path, "w+b" if offset is None else "r+b")  # noqa: SIM115 - open until close()
+        if offset is None:
+            self._file.write(start)
+            # The full length at once: windows may come in any order.
+            self._file.truncate(len(start) + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
 
     def put(self, rows: slice, cols: slice, block: np.ndarray) -> None:
         """Store a block (B, h, w)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, final
 
@@ -140,6 +141,12 @@ def looks_like_zarr(path: Path) -> bool:
         return any(i.is_real and len(i.squeezed) == 3 for i in _infos(zarr.open(str(path), mode="r")))
 
 
+def _cuts(span: slice, chunk: int) -> list[tuple[int, int]]:
+    """Pieces of a span that each lie in one chunk."""
+    edges = [span.start, *range((span.start // chunk + 1) * chunk, span.stop, chunk), span.stop]
+    return list(pairwise(edges))
+
+
 @final
 class ZarrWriter(BlockWriter):
     """Writes one array of Zarr format 3 with all facts as attributes."""
@@ -148,14 +155,23 @@ class ZarrWriter(BlockWriter):
         import zarr
 
         chunks = tuple(min(piece, size) for piece, size in zip(CHUNK, plan.shape, strict=True))
-        self._array = zarr.create_array(
+        self._array: Any = zarr.create_array(
             store=str(path), shape=plan.shape, dtype=plan.dtype, chunks=chunks, zarr_format=3,
             attributes=facts_of(plan), dimension_names=AXES, fill_value=0,
         )  # fmt: skip
 
     def put(self, rows: slice, cols: slice, block: np.ndarray) -> None:
         """See BlockWriter."""
-        self._array[:, rows, cols] = block
+        # A chunk at a time. Zarr stores many at once and reports the first that fails while the others still run:
+        # on a full disk those would put files back into the folder that is being removed.
+        deep, high, wide = self._array.chunks
+        for k in range(0, block.shape[0], deep):
+            for top, bottom in _cuts(rows, high):
+                for left, right in _cuts(cols, wide):
+                    piece = block[k : k + deep, top - rows.start : bottom - rows.start]
+                    self._array[k : k + deep, top:bottom, left:right] = piece[
+                        ..., left - cols.start : right - cols.start
+                    ]
 
     def finish(self) -> None:
         """See BlockWriter."""

@@ -151,6 +151,17 @@ def _interrupted(path: Path, like: Cube) -> None:
         raise KeyboardInterrupt
 
 
+def test_zarr_windows_across_chunks_meet(tmp_path: Path) -> None:
+    # Chunks are (16, 256, 256); windows of 150 cross them in every direction.
+    values = np.arange(17 * 300 * 300, dtype="f4").reshape(17, 300, 300)
+    with create_cube(tmp_path / "out.zarr", Cube(values)) as writer:
+        for row in (0, 150):
+            for col in (0, 150):
+                window = Window(row, col, 150, 150)
+                writer.write(window, values[:, window.slices[0], window.slices[1]])
+    assert np.array_equal(open_cube(tmp_path / "out.zarr").read(), values)
+
+
 @pytest.mark.parametrize("suffix", ALL)
 def test_an_error_while_writing_leaves_nothing(tmp_path: Path, rich: Cube, suffix: str) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -200,13 +211,16 @@ def test_a_file_that_does_not_read_back_is_not_published(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_full_disk_is_one_clear_line(tmp_path: Path, rich: Cube, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suffix", [".hdr", ".bip", ".npy", ".h5"])
+def test_a_full_disk_is_one_clear_line(
+    tmp_path: Path, rich: Cube, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("hsi_app.io.raw_writing.RawSamples._write_at", full)
     with pytest.raises(OutputError, match="no space left"):
-        save_cube(rich, tmp_path / "out.hdr")
+        save_cube(rich, tmp_path / f"out{suffix}")
     assert os.listdir(tmp_path) == []
 
 
