@@ -28,8 +28,8 @@ def save_report(result: Result, path: Path) -> Path:
     """Write the report: one HTML page and its numbers as JSON beside it. Raises OutputError."""
     from hsi_app.report import write_report
 
-    write_report(result, path)
-    return path
+    page, _ = write_report(result, path, overwrite=True)
+    return page
 
 
 def with_extension(path: str, kind: str) -> Path:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from napari.layers import Points
 
 NAME = "pinned spectra"
-# Screen size that stays readable; in data pixels it follows from the zoom at the first pin.
-_SCREEN_PX = 12.0
+# Screen size with room for the number; in data pixels it follows from the zoom when a pin is set.
+_SCREEN_PX = 17.0
 
 
 class PinLayer:
@@ -69,9 +69,9 @@ class PinLayer:
             name=NAME,
             features={"number": np.empty(0, int)},
             border_color="white",
-            border_width=0.12,
+            border_width=0.1,
             symbol="disc",
-            text={"string": "{number}", "color": "white", "size": 10, "anchor": "lower_left", "translation": [0, 0]},
+            text={"string": "{number}", "color": "white", "size": 8, "anchor": "center"},
         )
         # Choosing the cube again: the new layer must not take the clicks that pin.
         self._viewer.layers.selection.active = active

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from hsi_app.errors import HsiError
 from hsi_napari import lineage, readout
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 HOVER_EVERY_MS = 40
 # A press and release this near each other is a click, not a drag of the view.
 CLICK_PX = 4
+# From this width on all tools fit in one line.
+WIDE_PX = 820
 
 
 class SpectrumDock(Dock):
@@ -194,30 +197,38 @@ class SpectrumDock(Dock):
     # ---- building -----------------------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        tools = QHBoxLayout()
-        tools.setSpacing(8)
         self.first_choice.setToolTip("Cube whose spectra are shown (solid, or dashed when compared)")
         self.second_choice.setToolTip("Second cube at the same places (solid): the restored one, for example")
         self.box_choice.setToolTip("Mean over a window of so many pixels around the place")
-        for words, widget, stretch in (
-            ("Spectra of", self.first_choice, 3),
-            ("compared with", self.second_choice, 3),
-            ("Mean of", self.box_choice, 0),
-        ):
-            tools.addWidget(QLabel(words))
-            tools.addWidget(widget, stretch)
-        tools.addWidget(self.follow_mouse)
-        tools.addWidget(self.clear_button)
-        tools.addWidget(self.export_button)
+        self.follow_mouse.setToolTip("Show the spectrum under the mouse")
+        which, how = QHBoxLayout(), QHBoxLayout()
+        for words, widget in (("Spectra of", self.first_choice), ("with", self.second_choice)):
+            which.addWidget(QLabel(words))
+            which.addWidget(widget, 1)
+        how.addWidget(QLabel("Mean of"))
+        for widget in (self.box_choice, self.follow_mouse, self.clear_button, self.export_button):
+            how.addWidget(widget)
+        self._tools = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        for line in (which, how, self._tools):
+            line.setSpacing(8)
+        self._tools.addLayout(which, 1)
+        self._tools.addLayout(how)
         rows = QVBoxLayout(self)
         rows.setContentsMargins(MARGIN, 6, MARGIN, 6)
         rows.setSpacing(4)
-        rows.addLayout(tools)
+        rows.addLayout(self._tools)
         rows.addWidget(self.plot, 1)
         rows.addWidget(self.where)
         rows.addWidget(self.message)
         self.where.setVisible(True)
-        self.setMinimumSize(420, 270)
+        self.setMinimumSize(360, 270)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Puts the tools in one line where there is room, in two beside the image."""
+        super().resizeEvent(event)
+        is_wide = event.size().width() >= WIDE_PX
+        direction = QBoxLayout.Direction.LeftToRight if is_wide else QBoxLayout.Direction.TopToBottom
+        self._tools.setDirection(direction)
 
     def _wire(self) -> None:
         self.first_choice.chosen.connect(self._changed_first)

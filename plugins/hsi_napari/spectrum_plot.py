@@ -30,8 +30,8 @@ class SpectrumPlot(QWidget):
         for name in ("bottom", "left"):
             # 'Wavelength (knm)' is what the automatic prefix makes of nanometres.
             self.item.getAxis(name).enableAutoSIPrefix(False)
-        # Room for the title's descenders, which pyqtgraph cuts.
-        self.item.getAxis("bottom").setHeight(42)
+        # Room at the edges: pyqtgraph cuts the descenders of the title and half of the last number.
+        self.item.setContentsMargins(2, 4, 12, 6)
         self.view.setMinimumHeight(170)
         self.legend = self.item.addLegend(offset=(-8, 8), labelTextSize="8pt", verSpacing=-4)
         self._shades: list[Any] = []
@@ -74,23 +74,25 @@ class SpectrumPlot(QWidget):
     def show_pins(self, model: SpectrumModel) -> None:
         """Draw the pinned spectra and name them in the legend."""
         is_pair = model.second is not None
-        self._pins = self._replaced(self._pins, model.curves(), is_pair, width=1.8)
-        # Before and after of a pin side by side.
+        self._drop(self._pins)
+        # Before and after of a pin side by side; set while the legend is empty, or its entries stay where they were.
         self.legend.setColumnCount(2 if is_pair else 1)
+        self._pins = self._drawn(model.curves(), is_pair, width=1.8)
 
     def show_hover(self, curves: Sequence[Curve]) -> None:
         """Draw the spectrum under the mouse, thin and without a legend entry."""
-        self._hover = self._replaced(self._hover, curves, len(curves) > 1, width=1.0, is_named=False)
+        self._drop(self._hover)
+        self._hover = self._drawn(curves, len(curves) > 1, width=1.0, is_named=False)
 
     def lines(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(x, y) of every pinned line as drawn."""
         return [line.getOriginalDataset() for line in self._pins]
 
-    def _replaced(
-        self, old: list[Any], curves: Sequence[Curve], is_pair: bool, *, width: float, is_named: bool = True
-    ) -> list[Any]:
-        for line in old:
+    def _drop(self, lines: list[Any]) -> None:
+        for line in lines:
             self.item.removeItem(line)
+
+    def _drawn(self, curves: Sequence[Curve], is_pair: bool, *, width: float, is_named: bool = True) -> list[Any]:
         drawn = []
         for curve in curves:
             style = Qt.PenStyle.DashLine if is_pair and not curve.is_after else Qt.PenStyle.SolidLine

@@ -262,17 +262,25 @@ def test_the_plot_follows_the_theme(viewer: ViewerModel, spectra: Any, theme: st
     assert (spectra.plot.view.backgroundBrush().color().lightness() < 128) is is_dark
 
 
-def test_a_recipe_of_the_run_is_written(dock: Any, toolkit: Any, finish: Any, tmp_path: Path) -> None:
-    from hsi_app.recipe import read_recipe
+@pytest.mark.parametrize(
+    ("button", "name"), [("save_to", "c.hdr"), ("save_recipe_to", "r.toml"), ("report_to", "p.html")]
+)
+def test_each_button_writes_its_file_and_tells_where(
+    dock: Any, halving: list[Any], finish: Any, toolkit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    button: str, name: str,
+) -> None:  # fmt: skip
+    def write(result: Any, path: Path) -> Path:
+        path.write_text(result.cube.name)
+        return path
 
-    dock.form.choose("denoise")
-    dock.form.options()[0].put({"rank": 2, "denoiser": "none"})
+    for export in ("save_result", "save_recipe", "save_report"):
+        monkeypatch.setattr(f"hsi_napari.exports.{export}", write)
     dock.run()
     finish(dock)
     with toolkit.waitSignal(dock.results.told, timeout=20_000):
-        dock.results.save_recipe_to(tmp_path / "run.toml")
-    (step,) = read_recipe(tmp_path / "run.toml").steps
-    assert (step.method, step.task, step.params["rank"]) == ("lowrank", "denoise", 2)
+        getattr(dock.results, button)(tmp_path / name)
+    assert (tmp_path / name).read_text() == "scene"
+    assert dock.run_panel.message.text() == f"Saved {tmp_path / name}"
 
 
 def test_what_cannot_be_saved_is_told_in_one_line(
@@ -384,6 +392,17 @@ def test_spectra_of_a_removed_cube_leave_the_plot(viewer: ViewerModel, layer: La
     viewer.layers.remove(layer)
     assert spectra.model.first is None
     assert spectra.plot.lines() == []
+
+
+@pytest.mark.parametrize(("width", "is_one_line"), [(1200, True), (420, False)])
+def test_the_tools_take_two_lines_beside_the_image(spectra: Any, width: int, is_one_line: bool) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    spectra.resize(width, 400)
+    spectra.show()
+    QApplication.processEvents()
+    assert (spectra.first_choice.y() == spectra.box_choice.y()) is is_one_line
+    assert spectra.export_button.geometry().right() < spectra.width()
 
 
 def test_wavelengths_carry_no_si_prefix(spectra: Any) -> None:

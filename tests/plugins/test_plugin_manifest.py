@@ -72,6 +72,7 @@ def test_the_plugin_loads_no_heavy_package_before_it_is_used() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow  # starts a second napari
 def test_the_docks_load_no_torch_before_a_run() -> None:
     pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
     code = "import sys, hsi_napari.restore_dock, hsi_napari.spectrum_dock\nprint('torch' in sys.modules)"

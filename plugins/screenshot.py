@@ -1,0 +1,73 @@
+"""Make the picture of the plugin for the README: ``xvfb-run python plugins/screenshot.py docs/plugin.png``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SIZE = (1500, 940)
+# A band with stripes, a region with fields, houses and river, and places on a field and a roof.
+BAND, REGION, PINS = 36, (24, 14, 72, 62), ((60.0, 40.0), (32.0, 26.0))
+LIMIT_MS = 300_000
+
+
+def take(path: Path, theme: str = "dark") -> Path:
+    """Open the sample, preview a region, restore the cube, pin spectra, and save a picture of the window."""
+    import napari
+    from hsi_napari.region import region_layer
+    from qtpy.QtCore import QDeadlineTimer, QEventLoop
+    from qtpy.QtWidgets import QApplication
+
+    def wait(done: Callable[[], bool], limit_ms: int = LIMIT_MS) -> None:
+        deadline = QDeadlineTimer(limit_ms)
+        while not done() and not deadline.hasExpired():
+            QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
+
+    def settle() -> None:
+        wait(lambda: False, 800)
+
+    viewer = napari.Viewer()
+    viewer.theme = theme
+    viewer.window.resize(*SIZE)
+    (scene,) = viewer.open_sample("hsi-app", "noisy")
+    _, restore = viewer.window.add_plugin_dock_widget("hsi-app", "Restore")
+    from hsi_napari.spectrum_dock import SpectrumDock
+
+    spectra = SpectrumDock(viewer)
+    viewer.window.add_dock_widget(spectra, name="Spectrum (hsi-app)", area="bottom")
+    viewer.dims.set_current_step(0, BAND)
+    settle()
+
+    def wait_for_run() -> None:
+        wait(lambda: not restore.run_panel.is_running)
+        if restore.run_panel.message.is_error:
+            raise SystemExit(restore.run_panel.message.text())
+
+    restore.form.choose("denoise", "lowrank")
+    restore.run()
+    wait_for_run()
+    top, left, bottom, right = (edge - 0.5 for edge in REGION)
+    region = region_layer(viewer)
+    region.add_rectangles(np.array([[top, left], [top, right], [bottom, right], [bottom, left]]))
+    restore.preview()
+    wait_for_run()
+    region.visible = False
+    restore.results.compare.click()
+    viewer.layers.selection.active = scene
+    spectra.second_choice.choose(viewer.layers[f"{scene.name} · restored"])
+    for place in PINS:
+        spectra.pin(*place)
+    settle()
+    viewer.reset_view()
+    settle()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    viewer.close()
+    return path
+
+
+if __name__ == "__main__":
+    print(take(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/plugin.png"), *sys.argv[2:3]))
