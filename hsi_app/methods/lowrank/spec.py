@@ -65,7 +65,8 @@ SPEC = MethodSpec(
         ),
     ),
     limits=(
-        "Targets of a few pixels whose spectrum lies outside the scene's subspace are weakened; look at what was removed.",
+        "Targets of a few pixels whose spectrum lies outside the scene's subspace are weakened;"
+        " look at what was removed.",
         "Bands whose noise exceeds their signal are rebuilt from the others.",
     ),
 )
