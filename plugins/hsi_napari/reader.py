@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hsi_napari import readout
 from hsi_napari.layers import LayerData, cube_to_layer
 
 # Data files that an ENVI header speaks for.
@@ -31,7 +32,9 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     """
     from hsi_app.io import open_cube
 
-    return [cube_to_layer(open_cube(p)) for p in _once_each(_listed(path))]
+    layers = [cube_to_layer(open_cube(p)) for p in _once_each(_listed(path))]
+    readout.attach_to_current()
+    return layers
 
 
 def _listed(path: str | Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,17 @@ def attach(viewer: ViewerModel) -> None:
     """Show the band of the chosen cube in this viewer from now on; a second call changes nothing."""
     if viewer not in _attached:
         _attached[viewer] = BandReadout(viewer)
+
+
+def attach_to_current() -> None:
+    """Show the band in the viewer that is being filled, if there is one (files are read without a window too)."""
+    if "napari" not in sys.modules:
+        return
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None:
+        attach(viewer)
 
 
 def shown_cube(viewer: ViewerModel) -> Layer | None:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBox
 
 from hsi_app.jobs import Progress
 from hsi_napari.sections import GAP, Message, Note
-from hsi_napari.theme import ThemeColours
+from hsi_napari.theme import ThemeColours, readable_on
 from hsi_napari.worker import time_left
 
 _THUMB_PX = 150
@@ -73,9 +73,8 @@ class RunPanel(QWidget):
         """Use the colours of a theme."""
         self.message.follow(colours)
         self.stage.paint(colours.muted)
-        self.run.setStyleSheet(
-            f"QPushButton:enabled {{ background: {colours.accent}; color: white; font-weight: bold; }}"
-        )
+        ground, letters = colours.accent, readable_on(colours.accent)
+        self.run.setStyleSheet(f"QPushButton:enabled {{ background: {ground}; color: {letters}; font-weight: bold; }}")
 
     def allow(self, is_possible: bool) -> None:
         """Whether there is something to run on."""
@@ -135,8 +134,8 @@ def picture_of(preview: np.ndarray) -> QPixmap:
     finite = image[np.isfinite(image)]
     low, high = np.percentile(finite, (2, 98)) if finite.size else (0.0, 1.0)
     scaled = np.nan_to_num((image - low) / max(float(high - low), 1e-12))
-    pixels = np.ascontiguousarray(np.clip(scaled * 255, 0, 255).astype(np.uint8))
-    height, width = pixels.shape[:2]
-    drawn = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-    # The pixmap is a copy: it does not point into the array.
+    height, width = image.shape[:2]
+    pixels = np.clip(scaled * 255, 0, 255).astype(np.uint8).tobytes()
+    drawn = QImage(pixels, width, height, 3 * width, QImage.Format.Format_RGB888)
+    # The pixmap is a copy: it does not point into the bytes.
     return QPixmap.fromImage(drawn).scaled(_THUMB_PX, _THUMB_PX, Qt.AspectRatioMode.KeepAspectRatio)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hsi_app.cube import Cube
 from hsi_app.errors import CapabilityError
+from hsi_napari import readout
 from hsi_napari.layers import LayerData, composite_layer, cube_to_layer
 
 TITLES = {
@@ -53,6 +54,7 @@ def indian_pines() -> list[LayerData]:
     except ImportError as missing:
         raise CapabilityError(str(missing)) from None
     assert wavelengths_nm is None
+    readout.attach_to_current()
     cube = Cube(values, name="Indian Pines", unit="counts", facts={"sensor type": "AVIRIS"})
     return [cube_to_layer(cube)]
 
@@ -62,6 +64,7 @@ def _open(name: str) -> Cube:
 
     from hsi_app.io import open_cube
 
+    readout.attach_to_current()
     return open_cube(path(name))
 
 

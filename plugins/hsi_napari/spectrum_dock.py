@@ -75,6 +75,7 @@ class SpectrumDock(Dock):
         if pin is not None:
             self.pins.show(self.model.pins)
             self._draw_pins()
+            self.where.setText(f"pin {pin.number}: {self.model.describe(y, x)}")
         return pin
 
     def clear(self) -> None:

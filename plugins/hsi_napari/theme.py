@@ -44,6 +44,12 @@ def mixed(first: str, second: str, share: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
 
+def readable_on(colour: str) -> str:
+    """Black or white, whichever can be read on a colour (weights of ITU-R BT.601)."""
+    red, green, blue = _channels(colour)
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
+
+
 def _channels(colour: str) -> list[int]:
     return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 

@@ -12,11 +12,7 @@ import pytest
 
 pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
 
-pytestmark = [
-    pytest.mark.gui,
-    # vispy asks the system for its fonts in a way that Python is about to drop
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
-]
+pytestmark = pytest.mark.gui
 
 LONG_MS = 120_000
 
@@ -51,17 +47,17 @@ def test_a_person_restores_the_sample(window: Callable[..., Any], toolkit: Any, 
     viewer = window(show=True)
     viewer.window.resize(1500, 950)
     (scene,) = viewer.open_sample("hsi-app", "noisy")
+    assert viewer.canvas.overlays.text.text.startswith("band ")
     _, dock = viewer.window.add_plugin_dock_widget("hsi-app", "Restore")
     _, spectra = viewer.window.add_plugin_dock_widget("hsi-app", "Spectrum")
     toolkit.waitUntil(lambda: dock.isVisible() and spectra.isVisible())
-    assert viewer.canvas.overlays.text.text.startswith("band ")
 
     def wait() -> None:
         toolkit.waitUntil(lambda: not dock.run_panel.is_running, timeout=LONG_MS)
 
     # A look at a part first.
     dock.form.choose("denoise", "lowrank")
-    dock.form.options()[0].put({"denoiser": "none", "outliers": "off"})
+    dock.form.options()[0].put({"denoiser": "none", "outliers": "off"})  # the quickest way through
     region_layer(viewer).add_rectangles(np.array([[19.5, 9.5], [19.5, 41.5], [51.5, 41.5], [51.5, 9.5]]))
     dock.preview()
     wait()
