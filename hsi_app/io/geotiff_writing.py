@@ -29,11 +29,14 @@ def tiff_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 @contextmanager
 def _told(path: Path, needed: int) -> Iterator[None]:
     """GDAL's errors as ours. GDAL gives no error number, so a full disk is told by the room that is left."""
+    import rasterio
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
     try:
-        yield
+        # For every call, not only the first: GDAL forgets the limit with the environment.
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+            yield
     except (RasterioError, CPLE_BaseError) as error:
         if shutil.disk_usage(path.parent).free < needed:
             raise OutputError(f"no space left while writing '{path.name}'; free some, or use another disk.") from error
@@ -68,7 +71,7 @@ class GeoTiffWriter(BlockWriter):
         if plan.nodata is not None and _holds(plan.dtype, plan.nodata):
             options["nodata"] = plan.nodata
         self._path, self._nbytes = path, plan.nbytes
-        with _told(path, plan.nbytes), rasterio.Env(GDAL_CACHEMAX=CACHE_MB), unplaced_is_fine():
+        with _told(path, plan.nbytes), unplaced_is_fine():
             self._dataset = rasterio.open(
                 path, "w", driver="GTiff", count=bands, height=height, width=width, dtype=plan.dtype.name,
                 interleave="band", BIGTIFF="IF_SAFER", **options,

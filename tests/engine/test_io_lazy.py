@@ -114,3 +114,30 @@ def test_importing_io_loads_no_heavy_package() -> None:
     code = f"import sys, hsi_app.io; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PEAK = """
+import resource, sys
+import rasterio, zarr
+from hsi_app.io import open_cube, save_cube
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+save_cube(open_cube(sys.argv[1]), sys.argv[2])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is told in other units elsewhere")
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+def test_converting_a_scene_holds_strips_not_the_scene(tmp_path: Path, suffix: str) -> None:
+    # 256 MiB; a strip is 32 MiB, in two copies, and GDAL may keep 64 MiB.
+    shape = (64, 1024, 1024)
+    with open(tmp_path / "a.img", "wb") as file:
+        file.truncate(int(np.prod(shape)) * 4)
+    (tmp_path / "a.hdr").write_text(
+        "ENVI\nsamples = 1024\nlines = 1024\nbands = 64\ndata type = 4\ninterleave = bip\n", encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path / "a.hdr"), str(tmp_path / f"out{suffix}")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) < 176 * 2**20
