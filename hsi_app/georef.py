@@ -50,7 +50,9 @@ class GeoRef:
     def describe(self) -> str:
         """One line: EPSG code or CRS name, pixel size, origin."""
         width, height = self.pixel_size
-        return f"{self.crs_name()}, pixel {width:g} x {height:g}, origin ({self.transform[2]:.6g}, {self.transform[5]:.6g})"
+        left, top = self.transform[2], self.transform[5]
+        # Twelve digits: six would round a UTM northing to ten metres.
+        return f"{self.crs_name()}, pixel {width:g} x {height:g}, origin ({left:.12g}, {top:.12g})"
 
     def crs_name(self) -> str:
         """'EPSG:32633' where the code is known, else the CRS's name, else 'unknown CRS'."""

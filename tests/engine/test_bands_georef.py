@@ -150,3 +150,8 @@ def test_crs_is_named_by_its_code_however_it_was_written() -> None:
     assert GeoRef(frame, CRS.from_epsg(32633).to_wkt()).crs_name() == "EPSG:32633"
     assert GeoRef(frame).crs_name() == "unknown CRS"
     assert GeoRef(frame, "no such system").crs_name() == "no such system"
+
+
+def test_the_origin_is_described_to_the_metre() -> None:
+    text = GeoRef((30.0, 0, 380_001.0, 0, -30.0, 5_820_003.0), "EPSG:32633").describe()
+    assert text == "EPSG:32633, pixel 30 x 30, origin (380001, 5820003)"
