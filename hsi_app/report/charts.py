@@ -57,7 +57,7 @@ def _rendered(paint: Callable[[Axes, Theme], None], theme: Theme, height_in: flo
     figure = Figure(figsize=(5.6, height_in), dpi=160)
     canvas = FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
-    # A fixed frame, wide enough for labels like 2 x 10^-1: fitting it to the text would take twice the drawing.
+    # A fixed frame, wide enough for labels like -0.005: fitting it to the text would take twice the drawing.
     axes = figure.add_axes((0.125, 0.165, 0.86, 0.8))
     axes.set_facecolor("none")
     for side in ("top", "right"):
@@ -216,8 +216,7 @@ def histogram_chart(findings: Findings) -> Chart:
         centres = (edges[1:] + edges[:-1]) / 2
         axes.plot(centres, np.exp(-(centres**2) / 2) / np.sqrt(2 * np.pi), color=theme.ink, linewidth=1.0,
                   label="normal noise")  # fmt: skip
-        axes.set_yscale("log")
-        axes.set_ylim(1e-5, 3)
+        plain_log_axis(axes, 1e-5, 3)
         axes.set_xlim(-6, 6)
         axes.set_xlabel("removed / noise estimate of its band")
         axes.set_ylabel("density")
@@ -237,6 +236,17 @@ def _log_if_positive(axes: Axes, *lines: np.ndarray) -> None:
     values = np.concatenate(lines)
     values = values[np.isfinite(values) & (values > 0)]
     if values.size:
-        axes.set_yscale("log")
         # A noise-free band would stretch the axis over decades that say nothing.
-        axes.set_ylim(max(values.min() * 0.7, values.max() * 1e-5), values.max() * 1.6)
+        low, high = max(values.min() * 0.7, values.max() * 1e-5), values.max() * 1.6
+        plain_log_axis(axes, low, high)
+
+
+def plain_log_axis(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic vertical axis labelled 0.01, 0.1, 1 rather than with powers; within two decades 2 and 5 as well."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
