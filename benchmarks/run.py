@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scenes import TEST, reference
+
 from hsi_app.cube import Cube
 from hsi_app.device import format_bytes, peak_memory
 from hsi_app.metrics import score
 from hsi_app.physics.degrade import degrade
 from hsi_app.runner import Settings, restore
-from scenes import TEST, reference
 
 RANKS = range(1, 13)
 Restorer = Callable[[Cube, Cube, np.ndarray | None], np.ndarray]
@@ -58,7 +59,7 @@ def fasthyde(observed: Cube, truth: Cube, mask: np.ndarray | None) -> np.ndarray
 
 def method(name: str, task: str, options: dict[str, object] | None = None) -> Restorer:
     def run(observed: Cube, truth: Cube, mask: np.ndarray | None) -> np.ndarray:
-        settings = Settings(task=task, device="cpu", keep_observed=False)
+        settings = Settings(task=task, device="cpu", keep_observed=False if task == "inpaint" else None)
         return restore(observed, name, options, settings, mask=mask).cube.read()
 
     return run

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
 
@@ -31,10 +32,10 @@ def reference(name: str) -> Cube:
     facts = json.loads((folder / "manifest.json").read_text())[name]
     with np.load(folder / facts["file"], allow_pickle=False) as file:
         values = file["cube"].transpose(2, 0, 1).astype(np.float32)
-        centres = file["wavelengths_nm"] if "wavelengths_nm" in file else None
-        kept = file["selected_bands"].ravel() if "selected_bands" in file else None
+        centres = file.get("wavelengths_nm")
+        kept = file.get("selected_bands")
     if kept is None:
         kept = np.setdiff1d(np.arange(len(values)), facts["low_snr_bands_lt_20dB"])
-    values = values[kept]
+    values = values[np.ravel(kept)]
     values = np.clip(values / np.quantile(values, 0.999), 0, 1)
-    return Cube(values, BandAxis(len(values), None if centres is None else centres[kept]), name=name)
+    return Cube(values, BandAxis(len(values), None if centres is None else centres[np.ravel(kept)]), name=name)

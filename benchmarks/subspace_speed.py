@@ -1,6 +1,6 @@
 """Time the subspace of a 512 x 512 x 191 cube against one float32 Gram product of the same matrix, in one run.
 
-    python benchmarks/subspace_speed.py [--threads 1]
+python benchmarks/subspace_speed.py [--threads 1]
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import time
 
 import torch
+
 from hsi_app.noise import noise_from_covariance
 from hsi_app.subspace import Moments, fit_subspace
 

@@ -69,7 +69,7 @@ def stuck_values(band: np.ndarray, *, least_share: float = 0.005, excess: float 
     stuck = [
         values[i]
         for i in common
-        if counts[i] >= excess * np.median(np.delete(counts[max(i - 10, 0) : i + 11], min(i, 10)))
+        if counts[i] >= excess * np.median(np.r_[counts[max(i - 10, 0) : i], counts[i + 1 : i + 11]])
     ]
     return np.asarray(stuck, dtype=values.dtype)
 

@@ -234,13 +234,13 @@ def pick_base_bands(basis: np.ndarray, count: int | None = None, *, swap_gain: f
     if abs(triangle[count - 1, count - 1]) <= 1e-12 * abs(triangle[0, 0]):
         raise SubspaceError(f"the basis has fewer than {count} independent rows; ask for fewer base bands.")
     while True:
-        triangle = np.linalg.qr(matrix[:, order], mode="r")
+        triangle = np.asarray(np.linalg.qr(matrix[:, order])[1])
         inverse = np.linalg.inv(triangle[:count, :count])
         ratio = np.abs(inverse @ triangle[:count, count:])
         rest = np.linalg.norm(triangle[count:, count:], axis=0)
         volume = np.hypot(ratio, np.linalg.norm(inverse, axis=1)[:, None] * rest[None, :])
         if volume.size == 0 or volume.max() <= swap_gain:
-            return np.sort(order[:count])
+            return np.asarray(np.sort(order[:count]))
         inside, outside = np.unravel_index(volume.argmax(), volume.shape)
         order[inside], order[count + outside] = order[count + outside], order[inside]
 

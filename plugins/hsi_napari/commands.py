@@ -54,7 +54,7 @@ def chosen_cube(viewer: ViewerModel) -> Layer:
     for layer in reversed(viewer.layers):
         if is_cube(layer):
             return layer
-    raise CubeError("no hyperspectral cube is open; open one, or try File > Open Sample > hsi-app.")
+    raise CubeError("no hyperspectral cube is open; open one, or try File > Open Sample > Hyperspectral.")
 
 
 def _on_current_viewer(targets_nm: Sequence[float], kind: str) -> None:

@@ -170,7 +170,7 @@ class RestoreDock(Dock):
         self.run_panel.allow(False)
         self.colour.setEnabled(layer is not None)
         if layer is None:
-            self.facts.say("Open a hyperspectral cube, or one of File ▸ Open Sample ▸ hsi-app.")
+            self.facts.say("Open a hyperspectral cube, or one of File ▸ Open Sample ▸ Hyperspectral.")
             return
         try:
             self.facts.say(facts_line(cube_of(layer)))

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+
 from hsi_app.methods.lowrank.complete import solve_coefficients
 from hsi_app.methods.lowrank.denoise import denoise_components
 from hsi_app.runner import Settings, restore
-
 from tests.conftest import mixed_scene
 
 SHAPE = (40, 72, 66)

@@ -1,6 +1,7 @@
 """Noise measured from data: stuck values and the report of a cube."""
 
 import numpy as np
+
 from hsi_app.noise import measure_noise, noise_from_covariance, stuck_values
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from hsi_app.errors import SubspaceError
 from hsi_app.noise import noise_from_covariance
 from hsi_app.subspace import Moments, coefficient_matrix, fit_subspace, fix_signs, pick_base_bands
@@ -112,7 +113,7 @@ def test_strong_choice_repairs_what_plain_pivoting_gets_wrong():
     basis = kahan.T
     chosen = pick_base_bands(basis, size - 1)
     rest = np.setdiff1d(np.arange(size), chosen)
-    q, r = np.linalg.qr(kahan[:, np.r_[chosen, rest]])
+    _, r = np.linalg.qr(kahan[:, np.r_[chosen, rest]])
     ratio = np.abs(np.linalg.solve(r[:-1, :-1], r[:-1, -1:])).max()
     assert ratio <= 1.2 + 1e-9
 

@@ -109,3 +109,27 @@ def test_a_person_restores_the_sample(window: Callable[..., Any], toolkit: Any, 
 
     viewer.screenshot(str(pictures / "journey.png"), canvas_only=False, flash=False)
     assert (pictures / "journey.png").stat().st_size > 50_000
+
+
+def test_closing_the_window_stops_the_run(
+    window: Callable[..., Any], toolkit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qtpy.QtCore import QThreadPool
+
+    from hsi_app.jobs import Job
+
+    def restore(*given: Any, job: Job, **more: Any) -> None:
+        while True:
+            job.step(0.25, "waiting")
+
+    monkeypatch.setattr("hsi_app.runner.restore", restore)
+    viewer = window(show=True)
+    viewer.open_sample("hsi-app", "noisy")
+    _, dock = viewer.window.add_plugin_dock_widget("hsi-app", "Restore")
+    dock.run()
+    toolkit.waitUntil(lambda: dock.run_panel.bar.value() > 0, timeout=LONG_MS)
+    job = dock._worker.job
+    del dock, _
+    viewer.close()
+    toolkit.waitUntil(lambda: job.is_cancelled, timeout=LONG_MS)
+    assert QThreadPool.globalInstance().waitForDone(LONG_MS)

@@ -140,7 +140,7 @@ def _similar_patches(guide: torch.Tensor, on_step: Callable[[float], None]) -> t
     rows, cols = _grid(height, guide.device), _grid(width, guide.device)
     reach = range(-SEARCH, SEARCH + 1)
     # Far more different than any real patch, so places outside the image are never chosen.
-    padded = functional.pad(guide, (SEARCH,) * 4, value=1e6)
+    padded = functional.pad(guide, (SEARCH,) * 4, value=1e3 + 10 * float(guide.abs().max()))
     distances = torch.empty(len(reach) ** 2, len(rows), len(cols), device=guide.device)
     for dy in reach:
         for dx in reach:
@@ -152,9 +152,9 @@ def _similar_patches(guide: torch.Tensor, on_step: Callable[[float], None]) -> t
     distances = distances.reshape(len(reach) ** 2, -1)
     distances[len(reach) ** 2 // 2] = -1  # the reference itself always belongs
     nearest = distances.topk(min(members, len(distances)), dim=0, largest=False).indices
-    dy, dx = nearest // len(reach) - SEARCH, nearest % len(reach) - SEARCH
-    start_row = (rows[:, None].expand(-1, len(cols)).reshape(-1) + dy).clamp(0, height - PATCH)
-    start_col = (cols[None, :].expand(len(rows), -1).reshape(-1) + dx).clamp(0, width - PATCH)
+    down, across = nearest // len(reach) - SEARCH, nearest % len(reach) - SEARCH
+    start_row = (rows[:, None].expand(-1, len(cols)).reshape(-1) + down).clamp(0, height - PATCH)
+    start_col = (cols[None, :].expand(len(rows), -1).reshape(-1) + across).clamp(0, width - PATCH)
     return (start_row * width + start_col).T
 
 

@@ -19,6 +19,8 @@ FIT_PIXELS = 2**14
 # A band is called damaged when this share of its samples is stuck or lies beyond 8 noise standard deviations;
 # natural scenes keep below it, one impulse in two hundred samples does not.
 DAMAGED_SHARE = 0.005
+# No pixel of a natural scene holds this share of its band's variance, unless there are few pixels.
+HOT_SHARE, LEAST_PIXELS = 0.1, 400
 # With more gaps than this the first subspace is too rough to call a residual wild.
 MOSTLY_OBSERVED = 0.9
 # A gap or two in a spectrum the pixel-wise solution bridges; beyond this share the neighbours must help.
@@ -28,8 +30,12 @@ COMPLETE_FROM_SHARE = 0.02
 def prepare(scene: Scene, params: LowRankParameters, task: str, job: Job) -> Shared:
     """Noise level of each band, signal subspace, stripes, and whether samples must be doubted or completed."""
     moments = Moments(scene.shape[0])
+    ends = np.zeros((2, scene.shape[0]))
     for window, values, valid in scene.strips():
         moments.add(values, valid)
+        flat = values.flatten(1)
+        ends[0] = np.minimum(ends[0], flat.amin(1).cpu().numpy())
+        ends[1] = np.maximum(ends[1], flat.amax(1).cpu().numpy())
         job.step(0.4 * (window.row + window.height) / scene.shape[1], "measuring noise and subspace")
     observed = moments.observed
     if moments.pixels >= 2:
@@ -43,7 +49,8 @@ def prepare(scene: Scene, params: LowRankParameters, task: str, job: Job) -> Sha
     missing_share = 1 - float(observed.mean()) / (scene.shape[1] * scene.shape[2])
     values, valid = _sample_spectra(scene)
     reject = params.outliers == "on" or (
-        params.outliers == "auto" and (task == "destripe" or _looks_damaged(values, valid, subspace))
+        params.outliers == "auto"
+        and (task == "destripe" or _has_hot_sample(moments, ends) or _looks_damaged(values, valid, subspace))
     )
     stuck = np.full((scene.shape[0], 0), np.nan, np.float32)
     outlier_share = np.zeros(scene.shape[0])
@@ -90,6 +97,15 @@ def _sample_spectra(scene: Scene) -> tuple[torch.Tensor, torch.Tensor]:
     valid = torch.cat([seen.flatten(1) for _, seen in blocks], dim=1)
     some = valid.any(dim=0)
     return (values, valid) if bool(some.all()) else (values[:, some], valid[:, some])
+
+
+def _has_hot_sample(moments: Moments, ends: np.ndarray) -> bool:
+    """True if a single sample holds much of its band's variance: ends is (2, B), smallest and largest values."""
+    if moments.pixels < 2:
+        return False
+    reach = np.abs(ends - moments.mean).max(axis=0)
+    total = moments.observed * moments.covariance.diagonal()
+    return bool((reach**2 > HOT_SHARE * total).any() and moments.pixels > LEAST_PIXELS)
 
 
 def _looks_damaged(values: torch.Tensor, valid: torch.Tensor, subspace: Subspace) -> bool:
