@@ -11,7 +11,7 @@ from hsi_app.errors import CapabilityError
 from hsi_app.methods.registry import methods
 from hsi_app.noise import NoiseReport, measure_noise
 from hsi_app.recipe import Recipe, Step
-from hsi_app.tiling import strips
+from hsi_app.report.sampling import thumbnail
 
 # Stripe strength of a band that counts as striped: twice what pixel noise explains, and half as much again as the
 # cube's median band, because texture of the scene itself is shared by all bands; beyond 4 it is stripes in any case.
@@ -23,7 +23,9 @@ GAP_SHARE = 1e-4
 # Above this median signal-to-noise ratio, noise is invisible in single bands: 40 dB is 1 % of the signal.
 CLEAN_DB = 40.0
 _SAMPLED_BANDS = 8
-_STRIP_SAMPLES = 2**23
+_SAMPLED_PX = 1024
+# With more samples missing in some bands only, stripes cannot be told from gaps.
+_RAGGED = 0.02
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def striped_bands(cube: Cube, noise: NoiseReport) -> tuple[int, ...]:
     strength = np.fmax(noise.stripe_rows, noise.stripe_cols)[good]
     if not np.isfinite(strength).any():
         return ()
+    if ragged_share(cube) > _RAGGED:
+        return ()
     median = float(np.median(strength[np.isfinite(strength)]))
     is_striped = (strength > max(_STRIPED, _ABOVE_MEDIAN * median)) | (strength > _STRIPED_ANYWAY)
     return tuple(int(b) for b in good[is_striped])
@@ -125,16 +129,25 @@ def gap_share(cube: Cube) -> float:
     """Share of missing samples that have observed ones on both sides, along their row or their column.
 
     The empty corners of a rotated swath are no gaps: nothing lies beyond them. Measured in a few good bands
-    spread over the spectrum, read strip by strip.
+    spread over the spectrum; of a large scene on every n-th row and column.
     """
+    return float(np.mean([_enclosed(band).mean() for band in _sampled_validity(cube)]))
+
+
+def ragged_share(cube: Cube) -> float:
+    """Share of samples missing in pixels that other bands saw, in the same sample as ``gap_share``.
+
+    Where gaps differ from band to band, row means are means over different ground, which looks like stripes.
+    """
+    seen = _sampled_validity(cube)
+    return float((seen.any(axis=0) & ~seen).mean())
+
+
+def _sampled_validity(cube: Cube) -> np.ndarray:
+    """(b, h, w) bool, True where observed, in up to eight good bands."""
     good = cube.axis.good if cube.axis.good.size else np.arange(cube.shape[0])
     picked = good[np.unique(np.linspace(0, good.size - 1, _SAMPLED_BANDS).astype(int))].tolist()
-    _, height, width = cube.shape
-    parts = []
-    for window in strips((height, width), max(_STRIP_SAMPLES // (len(picked) * width), 1)):
-        stored = cube.read(window, picked)
-        parts.append(cube.valid_of(stored, window, picked))
-    return float(np.mean([_enclosed(seen).mean() for seen in np.concatenate(parts, axis=1)]))
+    return np.isfinite(thumbnail(cube, picked, side_px=_SAMPLED_PX).values)
 
 
 def _enclosed(seen: np.ndarray) -> np.ndarray:

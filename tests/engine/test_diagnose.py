@@ -50,6 +50,20 @@ def test_gaps_in_a_noisy_cube_are_filled_while_the_rest_is_denoised(make_cube: C
     assert found.recipe.keep_observed is False
 
 
+def test_gaps_that_differ_from_band_to_band_are_not_called_stripes(make_cube: CubeFactory) -> None:
+    values = make_cube(BANDS, SIDE, SIDE, sigma=0.0005).values.copy()
+    values[np.random.default_rng(2).random(values.shape) < 0.3] = np.nan
+    assert diagnose(make_cube(BANDS, SIDE, SIDE, values=values)).striped_bands == ()
+
+
+def test_stripes_are_found_in_a_swath_with_empty_corners(make_cube: CubeFactory) -> None:
+    values = make_cube(BANDS, SIDE, SIDE, sigma=0.0005).values.copy()
+    values[5] += np.random.default_rng(1).normal(0, 0.02, SIDE).astype(np.float32)
+    rows, cols = np.mgrid[:SIDE, :SIDE]
+    values[:, rows + cols < 20] = np.nan
+    assert diagnose(make_cube(BANDS, SIDE, SIDE, values=values)).striped_bands == (5,)
+
+
 def test_mask_from_outside_asks_for_filling(make_cube: CubeFactory) -> None:
     assert diagnose(make_cube(BANDS, SIDE, SIDE, sigma=0.05), has_mask=True).recipe.steps[-1].task == "inpaint"
 
