@@ -45,9 +45,10 @@ class SpectrumDock(Dock):
         self.box_choice = QComboBox()
         for size in BOX_SIZES_PX:
             self.box_choice.addItem(f"{size} × {size}", size)
-        self.follow_mouse = QCheckBox("Follow mouse")
+        self.box_choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.follow_mouse = QCheckBox("Follow")
         self.follow_mouse.setChecked(True)
-        self.clear_button, self.export_button = QPushButton("Clear"), QPushButton("Export CSV…")
+        self.clear_button, self.export_button = QPushButton("Clear"), QPushButton("Export…")
         self.plot, self.where, self.message = SpectrumPlot(self), Note(), Message()
         self.pins = PinLayer(self.viewer, self.links, self._moved_pins)
         self._place: tuple[float, float] | None = None
@@ -202,11 +203,13 @@ class SpectrumDock(Dock):
         self.second_choice.setToolTip("Second cube at the same places (solid): the restored one, for example")
         self.box_choice.setToolTip("Mean over a window of so many pixels around the place")
         self.follow_mouse.setToolTip("Show the spectrum under the mouse")
+        self.clear_button.setToolTip("Drop all pins")
+        self.export_button.setToolTip("Save the pinned spectra as a table (CSV)")
         which, how = QHBoxLayout(), QHBoxLayout()
         for words, widget in (("Spectra of", self.first_choice), ("with", self.second_choice)):
             which.addWidget(QLabel(words))
             which.addWidget(widget, 1)
-        how.addWidget(QLabel("Mean of"))
+        how.addWidget(QLabel("Box"))
         for widget in (self.box_choice, self.follow_mouse, self.clear_button, self.export_button):
             how.addWidget(widget)
         self._tools = QBoxLayout(QBoxLayout.Direction.LeftToRight)

@@ -33,26 +33,26 @@ class SpectrumPlot(QWidget):
         # Room at the edges: pyqtgraph cuts the descenders of the title and half of the last number.
         self.item.setContentsMargins(2, 4, 12, 6)
         self.view.setMinimumHeight(170)
-        self.legend = self.item.addLegend(offset=(-8, 8), labelTextSize="8pt", verSpacing=-4)
+        self.legend = self._new_legend(1)
+        self._colours: ThemeColours | None = None
         self._shades: list[Any] = []
         self._pins: list[Any] = []
         self._hover: list[Any] = []
-        self._muted, self._shade = "#888888", "#88888830"
+        self._shade = "#808080"
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.view)
 
     def follow(self, colours: ThemeColours) -> None:
         """Use the colours of a theme."""
-        self._muted = colours.muted
+        self._colours = colours
         self._shade = mixed(colours.background, colours.text, 0.14)
         self.view.setBackground(colours.background)
         for name in ("bottom", "left"):
             axis = self.item.getAxis(name)
             axis.setPen(mixed(colours.background, colours.text, 0.4))
             axis.setTextPen(colours.text)
-        self.legend.setLabelTextColor(colours.text)
-        self.legend.setBrush(pyqtgraph.mkBrush(colours.background + "c0"))
+        self._paint_legend()
         for shade in self._shades:
             shade.setBrush(pyqtgraph.mkBrush(self._shade))
 
@@ -75,8 +75,12 @@ class SpectrumPlot(QWidget):
         """Draw the pinned spectra and name them in the legend."""
         is_pair = model.second is not None
         self._drop(self._pins)
-        # Before and after of a pin side by side; set while the legend is empty, or its entries stay where they were.
-        self.legend.setColumnCount(2 if is_pair else 1)
+        # Before and after of a pin side by side. A new legend each time: pyqtgraph's own keeps the rows of entries
+        # that were removed and puts later ones outside.
+        self.item.scene().removeItem(self.legend)
+        self.item.legend = None
+        self.legend = self._new_legend(2 if is_pair else 1)
+        self._paint_legend()
         self._pins = self._drawn(model.curves(), is_pair, width=1.8)
 
     def show_hover(self, curves: Sequence[Curve]) -> None:
@@ -87,6 +91,14 @@ class SpectrumPlot(QWidget):
     def lines(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(x, y) of every pinned line as drawn."""
         return [line.getOriginalDataset() for line in self._pins]
+
+    def _new_legend(self, columns: int) -> Any:
+        return self.item.addLegend(offset=(-8, 8), labelTextSize="8pt", verSpacing=-4, colCount=columns)
+
+    def _paint_legend(self) -> None:
+        if self._colours is not None:
+            self.legend.setLabelTextColor(self._colours.text)
+            self.legend.setBrush(pyqtgraph.mkBrush(self._colours.background + "c0"))
 
     def _drop(self, lines: list[Any]) -> None:
         for line in lines:

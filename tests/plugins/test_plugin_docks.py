@@ -394,7 +394,7 @@ def test_spectra_of_a_removed_cube_leave_the_plot(viewer: ViewerModel, layer: La
     assert spectra.plot.lines() == []
 
 
-@pytest.mark.parametrize(("width", "is_one_line"), [(1200, True), (420, False)])
+@pytest.mark.parametrize(("width", "is_one_line"), [(1200, True), (360, False)])
 def test_the_tools_take_two_lines_beside_the_image(spectra: Any, width: int, is_one_line: bool) -> None:
     from qtpy.QtWidgets import QApplication
 
@@ -402,7 +402,22 @@ def test_the_tools_take_two_lines_beside_the_image(spectra: Any, width: int, is_
     spectra.show()
     QApplication.processEvents()
     assert (spectra.first_choice.y() == spectra.box_choice.y()) is is_one_line
-    assert spectra.export_button.geometry().right() < spectra.width()
+    for tool in (spectra.box_choice, spectra.follow_mouse, spectra.clear_button, spectra.export_button):
+        assert tool.width() >= tool.minimumSizeHint().width()
+        assert tool.geometry().right() < spectra.width()
+
+
+def test_the_legend_names_each_line_once_in_rows_of_a_pin(spectra: Any, full_cube: Cube) -> None:
+    from hsi_napari.spectrum_model import Source
+
+    for places in (1, 2, 3):
+        spectra.pin(5, 3 + places)
+    spectra.model.second = Source("again", full_cube)
+    spectra._draw_pins()
+    legend = spectra.plot.legend
+    labels = [label.text for _, label in legend.items]
+    assert labels == ["1 before", "1 after", "2 before", "2 after", "3 before", "3 after"]
+    assert legend.layout.rowCount() == 3
 
 
 def test_wavelengths_carry_no_si_prefix(spectra: Any) -> None:

@@ -129,7 +129,7 @@ def test_closing_the_window_stops_the_run(
     dock.run()
     toolkit.waitUntil(lambda: dock.run_panel.bar.value() > 0, timeout=LONG_MS)
     job = dock._worker.job
-    del dock, _
+    dock = _ = None  # only the window holds the dock now
     viewer.close()
     toolkit.waitUntil(lambda: job.is_cancelled, timeout=LONG_MS)
     assert QThreadPool.globalInstance().waitForDone(LONG_MS)
