@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import hsi_sample_data
 import numpy as np
 import pytest
 
@@ -50,10 +51,12 @@ def test_gaps_in_a_noisy_cube_are_filled_while_the_rest_is_denoised(make_cube: C
     assert found.recipe.keep_observed is False
 
 
-def test_gaps_that_differ_from_band_to_band_are_not_called_stripes(make_cube: CubeFactory) -> None:
-    values = make_cube(BANDS, SIDE, SIDE, sigma=0.0005).values.copy()
+def test_gaps_that_differ_from_band_to_band_are_not_called_stripes() -> None:
+    # Fields and roofs: where each band misses other pixels, its row means are means over other ground.
+    clean = open_cube(hsi_sample_data.path("scene_clean"))
+    values = clean.read().astype(np.float32)
     values[np.random.default_rng(2).random(values.shape) < 0.3] = np.nan
-    assert diagnose(make_cube(BANDS, SIDE, SIDE, values=values)).striped_bands == ()
+    assert diagnose(Cube(values)).striped_bands == ()
 
 
 def test_stripes_are_found_in_a_swath_with_empty_corners(make_cube: CubeFactory) -> None:
