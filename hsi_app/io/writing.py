@@ -18,6 +18,7 @@ from typing import Any, final
 import numpy as np
 
 from hsi_app.cube import Cube
+from hsi_app.device import format_bytes
 from hsi_app.errors import FormatError, HsiError, OutputError, PlanError
 from hsi_app.tiling import Window
 
@@ -117,7 +118,7 @@ def _check_target(path: Path, finals: list[Path], nbytes: int, overwrite: bool) 
     free = shutil.disk_usage(folder).free
     if nbytes > free:
         raise PlanError(
-            f"'{path}' needs {nbytes / 1e9:.2f} GB but '{folder}' has {free / 1e9:.2f} GB free;"
+            f"'{path}' needs {format_bytes(nbytes)} but '{folder}' has {format_bytes(free)} free;"
             " free some, or write to another disk."
         )
 
