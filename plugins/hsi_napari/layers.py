@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,9 @@ LayerData = tuple[Any, dict[str, Any], str]
 AXES = ("band", "y", "x")
 STRETCH_PERCENT = (2.0, 98.0)
 # A sample for the contrast: so many bands of so many rows of so many pixels.
-SAMPLE_BANDS, SAMPLE_ROWS, SAMPLE_COLS = 12, 9, 512
+SAMPLE_BANDS, SAMPLE_ROWS, SAMPLE_COLS = 12, 8, 512
+# A file smaller than this is read at once: opening it for each piece of the sample takes longer.
+SMALL_BYTES = 4 * 2**20
 # A colour picture larger than this many pixels is thinned: it is for orientation.
 COMPOSITE_PIXELS = 4_000_000
 
@@ -79,8 +82,10 @@ def cube_of(layer: Layer) -> Cube:
 
 
 def sample(cube: Cube) -> list[np.ndarray]:
-    """Observed values of some good bands from all over the image: for each band (n,) float32, n <= 4608."""
+    """Observed values of some good bands from all over the image: for each band (n,) float32, n <= 4096."""
     _, height, width = cube.shape
+    if cube.nbytes <= SMALL_BYTES and not isinstance(cube.values, np.ndarray):
+        cube = replace(cube, values=cube.read())
     good = cube.axis.good if cube.axis.good.size else np.arange(cube.shape[0])
     bands = [int(b) for b in np.unique(good[np.linspace(0, good.size - 1, SAMPLE_BANDS).round().astype(int)])]
     rows = np.unique(((np.arange(SAMPLE_ROWS) + 0.5) * height / SAMPLE_ROWS).astype(int))

@@ -43,6 +43,7 @@ def test_a_person_restores_the_sample(window: Callable[..., Any], toolkit: Any, 
     from hsi_napari.facts import RUN
     from hsi_napari.layers import cube_of
     from hsi_napari.region import region_layer
+    from qtpy.QtWidgets import QApplication
 
     viewer = window(show=True)
     viewer.window.resize(1500, 950)
@@ -107,6 +108,7 @@ def test_a_person_restores_the_sample(window: Callable[..., Any], toolkit: Any, 
     assert opened.georef == kept.georef or opened.georef.transform == pytest.approx(kept.georef.transform)
     viewer.layers.remove(again)
 
+    QApplication.processEvents()  # what is new in the legend finds its place
     viewer.screenshot(str(pictures / "journey.png"), canvas_only=False, flash=False)
     assert (pictures / "journey.png").stat().st_size > 50_000
 
