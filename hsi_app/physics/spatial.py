@@ -18,22 +18,11 @@ from hsi_app.tiling import Window
 FWHM_TO_STD = 1 / (2 * math.sqrt(2 * math.log(2)))
 
 
-@final
-class Identity(LinearOperator):
-    """Does nothing."""
+class _Diagonal(LinearOperator):
+    """Acts on each sample alone, so samples are their own coordinates and U = V = I."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape, shape)
-
-    def _forward(self, cube: torch.Tensor) -> torch.Tensor:
-        return cube
-
-    def _adjoint(self, cube: torch.Tensor) -> torch.Tensor:
-        return cube
-
-    def singulars(self) -> torch.Tensor:
-        """(n,) ones."""
-        return torch.ones(math.prod(self.in_shape))
 
     def vt(self, cube: torch.Tensor) -> torch.Tensor:
         """Flat coordinates of an input."""
@@ -47,7 +36,22 @@ class Identity(LinearOperator):
 
 
 @final
-class Mask(LinearOperator):
+class Identity(_Diagonal):
+    """Does nothing."""
+
+    def _forward(self, cube: torch.Tensor) -> torch.Tensor:
+        return cube
+
+    def _adjoint(self, cube: torch.Tensor) -> torch.Tensor:
+        return cube
+
+    def singulars(self) -> torch.Tensor:
+        """(n,) ones."""
+        return torch.ones(math.prod(self.in_shape))
+
+
+@final
+class Mask(_Diagonal):
     """Keeps observed samples and sets the others to 0.
 
     mask : (B, H, W) bool tensor, True = observed
@@ -56,8 +60,7 @@ class Mask(LinearOperator):
     def __init__(self, mask: torch.Tensor) -> None:
         if mask.ndim != 3 or mask.dtype != torch.bool:
             raise OperatorError(f"a mask of {mask.dtype} and shape {tuple(mask.shape)}; give bool (B, H, W).")
-        shape = (mask.shape[0], mask.shape[1], mask.shape[2])
-        super().__init__(shape, shape)
+        super().__init__((mask.shape[0], mask.shape[1], mask.shape[2]))
         self.mask = mask
 
     def _forward(self, cube: torch.Tensor) -> torch.Tensor:
@@ -72,16 +75,6 @@ class Mask(LinearOperator):
     def singulars(self) -> torch.Tensor:
         """(n,) 1 where observed, else 0."""
         return self.mask.reshape(-1).float()
-
-    def vt(self, cube: torch.Tensor) -> torch.Tensor:
-        """Flat coordinates of an input."""
-        return cube.reshape(-1)
-
-    def v(self, coordinates: torch.Tensor) -> torch.Tensor:
-        """The input with these coordinates."""
-        return coordinates.reshape(self.in_shape)
-
-    ut, u = vt, v
 
 
 @final
