@@ -78,7 +78,10 @@ def _infos(store: Any) -> list[ArrayInfo]:
     if isinstance(store, zarr.Array):
         return [ArrayInfo("", tuple(store.shape), np.dtype(store.dtype))]
     found = (item for _, item in store.members(max_depth=None) if isinstance(item, zarr.Array))
-    return [ArrayInfo(item.path, tuple(item.shape), np.dtype(item.dtype)) for item in found]
+    # By name: folders are listed in any order, and the choice among equals must not depend on it.
+    return [
+        ArrayInfo(i.path, tuple(i.shape), np.dtype(i.dtype)) for i in sorted(found, key=lambda item: str(item.path))
+    ]
 
 
 def open_zarr(path: Path, array: str | None, wavelengths: bool) -> Cube:
