@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from hsi_app.cube import Cube
     from hsi_app.georef import GeoRef
     from hsi_app.io import open_cube, save_cube
+    from hsi_app.io.spectral_library import read_library, write_library
     from hsi_app.jobs import Job
+    from hsi_app.library import SpectralLibrary
     from hsi_app.metrics import score
     from hsi_app.physics.degrade import degrade
     from hsi_app.report import write_report
     from hsi_app.runner import Result, Settings, restore
+    from hsi_app.unmixing.result import Unmixing, write_unmixing
+    from hsi_app.unmixing.runner import unmix
 
 # Where each public name lives; imported when first used, so that `import hsi_app` stays instant.
 _HOME = {
@@ -31,12 +35,18 @@ _HOME = {
     "Job": "hsi_app.jobs",
     "Result": "hsi_app.runner",
     "Settings": "hsi_app.runner",
+    "SpectralLibrary": "hsi_app.library",
+    "Unmixing": "hsi_app.unmixing.result",
     "degrade": "hsi_app.physics.degrade",
     "open_cube": "hsi_app.io",
+    "read_library": "hsi_app.io.spectral_library",
     "restore": "hsi_app.runner",
     "save_cube": "hsi_app.io",
     "score": "hsi_app.metrics",
+    "unmix": "hsi_app.unmixing.runner",
+    "write_library": "hsi_app.io.spectral_library",
     "write_report": "hsi_app.report",
+    "write_unmixing": "hsi_app.unmixing.result",
 }
 
 __all__ = [
@@ -46,12 +56,18 @@ __all__ = [
     "Job",
     "Result",
     "Settings",
+    "SpectralLibrary",
+    "Unmixing",
     "degrade",
     "open_cube",
+    "read_library",
     "restore",
     "save_cube",
     "score",
+    "unmix",
+    "write_library",
     "write_report",
+    "write_unmixing",
 ]
 
 

@@ -119,7 +119,7 @@ def striped_bands(cube: Cube, noise: NoiseReport) -> tuple[int, ...]:
 
 def _step(task: str) -> Step:
     """The first method that offers the task and needs no weights."""
-    for spec in methods().values():
+    for spec in methods("restore").values():
         if task in spec.tasks and not spec.weights:
             return Step(spec.id, task)
     raise CapabilityError(f"no method without weights can {task}; name a method yourself.")

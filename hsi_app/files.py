@@ -37,7 +37,12 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
 
 
 def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> Path:
-    """Write a UTF-8 text file under a temporary name, then give it its own.
+    """Write a UTF-8 text file as ``write_bytes`` does."""
+    return write_bytes(path, text.encode(), overwrite=overwrite)
+
+
+def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> Path:
+    """Write a file under a temporary name, then give it its own.
 
     Raises OutputError as ``check_target`` does, and if the disk refuses.
     """
@@ -45,11 +50,10 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> Path:
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=target.absolute().parent,
-            prefix=f".{target.name}.", suffix=".part", delete=False,
-        ) as handle:  # fmt: skip
+            dir=target.absolute().parent, prefix=f".{target.name}.", suffix=".part", delete=False
+        ) as handle:
             temporary = Path(handle.name)
-            handle.write(text)
+            handle.write(content)
         # The temporary file is private to its owner; the final one follows the user's umask.
         mask = os.umask(0)
         os.umask(mask)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from hsi_app import device as devices
 from hsi_app.errors import PlanError
+from hsi_app.jobs import Job
 from hsi_app.methods.registry import Extent
 from hsi_app.scene import Scene
 from hsi_app.tiling import Tile, plan_tiles
@@ -68,6 +69,30 @@ def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None)
     return plan_tiles(
         (height, width), (rows, cols), margin=extent.margin_px, overlap=extent.overlap_px, align=extent.align_px
     )
+
+
+def in_tiles_that_fit(
+    scene: Scene, extent: Extent, budget: int, tile_px: int | None, job: Job, work: Callable[[list[Tile]], None]
+) -> list[Tile]:
+    """Do ``work`` on tiles that fit the budget; where memory runs out all the same, begin again with smaller ones.
+
+    Returns the tiles it was done with. Raises PlanError if the smallest do not fit.
+    """
+    while True:
+        tiles = tiles_within(scene, extent, budget, tile_px)
+        try:
+            work(tiles)
+            return tiles
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, PlanError) or not devices.is_out_of_memory(error):
+                raise
+            tile_px = smaller_tile(tiles, extent)
+            if tile_px is None:
+                raise PlanError(
+                    f"out of memory with {size_text(tiles)} px at once, the least it can do;"
+                    " free memory or crop the scene."
+                ) from error
+            job.note(f"out of memory with tiles of {size_text(tiles)} px; went on with {tile_px} px.")
 
 
 def size_text(tiles: list[Tile]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +12,18 @@ import numpy as np
 
 from hsi_app import device as devices
 from hsi_app.cube import Cube
-from hsi_app.errors import CubeError, ParameterError, PlanError
+from hsi_app.errors import CubeError, ParameterError
 from hsi_app.jobs import Job
 from hsi_app.methods.registry import MethodSpec
 from hsi_app.methods.registry import method as find_method
-from hsi_app.mosaic import Mosaic
 from hsi_app.params import Parameters
-from hsi_app.plan import memory_as_plan, size_text, smaller_tile, tiles_within, working_budget
+from hsi_app.plan import in_tiles_that_fit, memory_as_plan, working_budget
 from hsi_app.problem import Problem, Restoration, Shared
+from hsi_app.record import history_line, run_record
 from hsi_app.scene import Scene
 from hsi_app.sinks import Sink, open_sink, refuse_own_input
+from hsi_app.streaming import stream_tiles
 from hsi_app.tiling import Tile, Window
-from hsi_app.versions import versions
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +115,7 @@ def restore(
         If the job was asked to stop; nothing is left behind.
     """
     settings = settings or Settings()
-    spec = method if isinstance(method, MethodSpec) else find_method(method)
+    spec = method if isinstance(method, MethodSpec) else find_method(method, "restore")
     params = options if isinstance(options, Parameters) else spec.parameters.parse(options)
     task = spec.check_task(settings.task)
     keep_observed = settings.keep_observed if settings.keep_observed is not None else task == "inpaint"
@@ -140,53 +139,23 @@ def restore(
             shared = prepare(scene, params, task, job.part(0.02, 0.28))
 
     pipeline = _Pipeline(scene, spec, params, task, shared, keep_observed, run)
-    like = cube.replace(cube.values, _history(spec, params, task), valid=None)
-    tile_px = settings.tile
-    while True:
-        tiles = tiles_within(scene, spec.extent, budget, tile_px)
-        try:
-            with open_sink(out, like, overwrite) as sink:
-                pipeline.run_tiles(tiles, sink, job.part(0.3, 0.7))
-                # The last chance to cancel is before the file takes its name: a run either leaves it or says no.
-                job.step(1.0, "done")
-            break
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, PlanError) or not devices.is_out_of_memory(error):
-                raise
-            tile_px = smaller_tile(tiles, spec.extent)
-            if tile_px is None:
-                raise PlanError(
-                    f"out of memory with {size_text(tiles)} px at once, the least it can do;"
-                    " free memory or crop the scene."
-                ) from error
-            job.note(f"out of memory with tiles of {size_text(tiles)} px; went on with {tile_px} px.")
+    like = cube.replace(cube.values, history_line(spec, params, task), valid=None)
+    sinks: list[Sink] = []
+
+    def work(tiles: list[Tile]) -> None:
+        with open_sink(out, like, overwrite) as sink:
+            pipeline.run_tiles(tiles, sink, job.part(0.3, 0.7))
+            # The last chance to cancel is before the file takes its name: a run either leaves it or says no.
+            job.step(1.0, "done")
+        sinks[:] = [sink]
+
+    tiles = in_tiles_that_fit(scene, spec.extent, budget, settings.tile, job, work)
     extras = pipeline.full_extras() if out is None else {}
-    record = {
-        "method": spec.id,
-        "title": spec.title,
-        "task": task,
-        "options": params.plain(),
-        "settings": {**asdict(settings), "task": task, "seed": job.seed, "keep_observed": keep_observed},
-        "seed": job.seed,
-        "input": _describe(cube),
-        "output": None if out is None else str(out),
-        "scaling": {"offset": scene.scaling.offset, "span": scene.scaling.span},
-        "shared": {key: np.asarray(value).tolist() for key, value in shared.items() if np.size(value) <= 1024},
-        "trace": dict(pipeline.trace),
-        "notes": list(job.notes),
-        "device": str(device),
-        "tiles": len(tiles),
-        "tile_px": [max(t.keep.height for t in tiles), max(t.keep.width for t in tiles)],
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": round(job.elapsed_s, 3),
-        "peak_memory_bytes": devices.peak_memory(),
-        "memory_budget_bytes": settings.memory,
-        "versions": versions(),
-        "weights": list(spec.weights),
-        "references": [asdict(reference) for reference in spec.references],
-        "limits": list(spec.limits),
-    }
-    return Result(sink.result(), cube, extras, record)
+    record = run_record(
+        spec, params, {**asdict(settings), "task": task, "seed": job.seed, "keep_observed": keep_observed},
+        cube=cube, scene=scene, shared=shared, trace=pipeline.trace, tiles=tiles, job=job, started=started, out=out,
+    )  # fmt: skip
+    return Result(sinks[0].result(), cube, extras, record)
 
 
 class _Pipeline:
@@ -209,26 +178,11 @@ class _Pipeline:
 
     def run_tiles(self, tiles: list[Tile], sink: Sink, job: Job) -> None:
         """Restore every tile and hand finished windows to ``sink``."""
-        mosaic, single = Mosaic(tiles), len(tiles) == 1
         self.trace, self.extras = {}, {}
-        with ThreadPoolExecutor(1, "hsi-read") as reader, ThreadPoolExecutor(1, "hsi-write") as writer:
-            coming = reader.submit(self.scene.tensors, tiles[0].read)
-            going: Future[None] | None = None
-            for index, tile in enumerate(tiles):
-                values, valid = coming.result()
-                if index + 1 < len(tiles):
-                    coming = reader.submit(self.scene.tensors, tiles[index + 1].read)
-                part = job.part(index / len(tiles), 1 / len(tiles))
-                restored = self._restore_tile(tile, values, valid, part)
-                del values, valid
-                if going is not None:
-                    going.result()
-                going = writer.submit(self._write, mosaic, tile, restored, sink)
-                if single:
-                    going.result()
-                part.step(1.0, f"tile {index + 1} of {len(tiles)}")
-            assert going is not None
-            going.result()
+        stream_tiles(
+            self.scene, tiles, self._restore_tile,
+            lambda window, block: sink.write(window, self._protected(window, block)), job,
+        )  # fmt: skip
 
     def _restore_tile(self, tile: Tile, values: torch.Tensor, valid: torch.Tensor, job: Job) -> np.ndarray:
         height, width = values.shape[1:]
@@ -287,10 +241,6 @@ class _Pipeline:
             full[name] = image
         return full
 
-    def _write(self, mosaic: Mosaic, tile: Tile, restored: np.ndarray, sink: Sink) -> None:
-        for window, block in mosaic.add(tile, restored):
-            sink.write(window, self._protected(window, block))
-
     def _protected(self, window: Window, restored: np.ndarray) -> np.ndarray:
         """The full-axis output of a window: bad bands and protected samples as they were."""
         cube, scene = self.scene.cube, self.scene
@@ -326,20 +276,3 @@ def _padded(tensor: torch.Tensor, multiple: int) -> torch.Tensor:
             index = torch.where(index >= length, period - index, index)
             tensor = tensor.index_select(axis, index)
     return tensor
-
-
-def _history(spec: MethodSpec, params: Parameters, task: str) -> str:
-    given = ", ".join(f"{key}={value}" for key, value in params.plain().items())
-    return f"{task} with {spec.id} ({given})"
-
-
-def _describe(cube: Cube) -> dict[str, Any]:
-    bands, height, width = cube.shape
-    return {
-        "name": cube.name,
-        "path": cube.source,
-        "shape": {"bands": bands, "rows": height, "cols": width},
-        "dtype": str(cube.dtype),
-        "bad_bands": int(cube.axis.is_bad.sum()),
-        "map_frame": None if cube.georef is None else cube.georef.describe(),
-    }

@@ -30,6 +30,8 @@ class Scene:
     device : torch device
     mask : (H, W) or (B, H, W) over all bands of ``cube``, True or not 0 = observed, or None; adds to the cube's own
     budget : bytes this scene may keep in memory
+    physical : scale proportionally, without an offset, from gain * stored + offset; for mixtures of spectra, which an
+        offset or a gain of each band would bend
 
     Raises
     ------
@@ -45,7 +47,9 @@ class Scene:
         *,
         mask: np.ndarray | None = None,
         budget: int = 2**30,
+        physical: bool = False,
     ) -> None:
+        self.physical = physical
         self.cube, self.bands, self.device = cube, np.asarray(bands, np.intp), device
         _, height, width = cube.shape
         self.shape = (self.bands.size, height, width)
@@ -128,7 +132,16 @@ class Scene:
         if self.mask is not None:
             rows, cols = (slice(None), slice(None)) if window is None else window.slices
             valid &= self.mask[rows, cols] if self.mask.ndim == 2 else self.mask[self.bands][:, rows, cols]
+        if self.physical:
+            gain, offset = (self._of_bands(column) for column in (self.cube.gain, self.cube.offset))
+            if (gain != 1).any() or (offset != 0).any():
+                values = np.where(valid, values * gain + offset, np.float32(0))
         return values, valid
+
+    def _of_bands(self, column: float | np.ndarray) -> np.ndarray:
+        """A number or a column of all bands as (B, 1, 1) float32 of those worked on."""
+        full = np.broadcast_to(np.asarray(column, np.float32), self.cube.shape[:1])
+        return full[self.bands][:, None, None]
 
     def _fit_scaling(self) -> Scaling:
         samples = []
@@ -138,7 +151,11 @@ class Scene:
             step = next((prime for prime in (7, 11, 13) if window.width % prime), 1)
             samples.append(values.reshape(-1)[::step][valid.reshape(-1)[::step]])
         chosen = np.concatenate(samples)
-        return fit_scaling(chosen if chosen.size else self._first_samples())
+        chosen = chosen if chosen.size else self._first_samples()
+        if not self.physical:
+            return fit_scaling(chosen)
+        fitted = fit_scaling(np.abs(chosen))
+        return Scaling(0.0, (fitted.offset + fitted.span) or 1.0)
 
     def _first_samples(self, enough: int = 2**20) -> np.ndarray:
         """Valid samples from the top of the scene, for a narrow swath that all sampled places may miss."""

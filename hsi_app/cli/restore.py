@@ -65,7 +65,7 @@ class RestoreGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """'auto', then the methods."""
-        return ["auto", *methods()]
+        return ["auto", *methods("restore")]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a method or recipe; ParameterError, with the nearest name, if there is none."""
@@ -105,7 +105,7 @@ def _command(
 def _method_command(name: str) -> click.Command:
     from hsi_app.recipe import Recipe, Step
 
-    spec = find_method(name)
+    spec = find_method(name, "restore")
     task = click.Option(
         ["--task"], type=click.Choice(spec.tasks), default=spec.tasks[0], show_default=True, help="What to do."
     )

@@ -29,8 +29,12 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "sr": "Sharpen to a finer grid (super-resolution)",
         "deblur": "Undo a blur",
         "dehaze": "Remove haze",
+        "unmix": "Find materials and their fractions",
     }
 )
+
+# What a method makes: a cube like the one it was given, or materials and abundances.
+Kind = Literal["restore", "unmix"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,12 @@ class Reference:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A restoration method, described without importing it.
+    """A method, described without importing it.
 
-    ``run`` and ``prepare`` are 'module:function'. ``run(problem, params, job) -> Restoration`` restores one
+    ``run`` and ``prepare`` are 'module:function'. ``run(problem, params, job) -> Restoration`` restores or unmixes one
     cube or tile. ``prepare(scene, params, task, job) -> Shared`` runs once per scene before any tile, so that
-    all tiles share one subspace, noise level or factor.
+    all tiles share one subspace, noise level or factor. A method of the task 'unmix' has no other; it prepares what
+    ``hsi_app.unmixing.model.Model`` reads.
     """
 
     id: str
@@ -88,6 +93,13 @@ class MethodSpec:
         unknown = [task for task in self.tasks if task not in TASKS]
         if unknown or not self.tasks:
             raise ParameterError(f"method '{self.id}' lists tasks {self.tasks}; known are {', '.join(TASKS)}.")
+        if "unmix" in self.tasks and (len(self.tasks) > 1 or self.prepare is None):
+            raise ParameterError(f"method '{self.id}' unmixes; it needs 'prepare' and can have no other task.")
+
+    @property
+    def kind(self) -> Kind:
+        """What it makes."""
+        return "unmix" if "unmix" in self.tasks else "restore"
 
     def check_task(self, task: str | None) -> str:
         """The task to do: the one asked for, or the method's first.
@@ -124,7 +136,14 @@ def _code(spec_id: str, where: str) -> Any:
         raise CapabilityError(f"method '{spec_id}' cannot run: {error}; reinstall the package it comes in.") from error
 
 
-_BUILT_IN = {"lowrank": "hsi_app.methods.lowrank.spec:SPEC"}
+_BUILT_IN = {
+    "lowrank": "hsi_app.methods.lowrank.spec:SPEC",
+    "fcls": "hsi_app.methods.unmixing.spec:FCLS",
+    "nmf": "hsi_app.methods.unmixing.spec:NMF",
+    "l12-nmf": "hsi_app.methods.unmixing.spec:L12_NMF",
+    "rrlbs": "hsi_app.methods.unmixing.spec:RRLBS",
+    "sunsal": "hsi_app.methods.unmixing.spec:SUNSAL",
+}
 
 
 @cache
@@ -149,9 +168,10 @@ def _catalogue() -> tuple[Mapping[str, MethodSpec], Mapping[str, str]]:
     return MappingProxyType(found), MappingProxyType(broken)
 
 
-def methods() -> Mapping[str, MethodSpec]:
-    """Every usable method by id, built in and from installed packages."""
-    return _catalogue()[0]
+def methods(kind: Kind | None = None) -> Mapping[str, MethodSpec]:
+    """Every usable method by id, built in and from installed packages; those of one kind where given."""
+    known = _catalogue()[0]
+    return known if kind is None else MappingProxyType({k: spec for k, spec in known.items() if spec.kind == kind})
 
 
 def broken_methods() -> Mapping[str, str]:
@@ -159,14 +179,17 @@ def broken_methods() -> Mapping[str, str]:
     return _catalogue()[1]
 
 
-def method(name: str) -> MethodSpec:
-    """The method of that id.
+def method(name: str, kind: Kind | None = None) -> MethodSpec:
+    """The method of that id, and of that kind where given.
 
-    Raises ParameterError, with the nearest name, if there is none.
+    Raises ParameterError, with the nearest name or the right command, if there is none.
     """
-    known = methods()
+    known = methods(kind)
     if name in known:
         return known[name]
+    if name in methods():
+        other = methods()[name].kind
+        raise ParameterError(f"method '{name}' is made to {other}, not to {kind}; use 'hsi-app {other} {name}'.")
     if name in broken_methods():
         raise ParameterError(f"method '{name}' is installed but broken: {broken_methods()[name]}.")
     near = difflib.get_close_matches(name, known, n=1)

@@ -49,7 +49,7 @@ class MethodForm(QWidget):
         self._forms: dict[str, tuple[OptionForm, OptionForm]] = {}
         self.task_choice, self.method_choice = QComboBox(), QComboBox()
         for task, words in TASKS.items():
-            if any(task in spec.tasks for spec in methods().values()):
+            if any(task in spec.tasks for spec in methods("restore").values()):
                 self.task_choice.addItem(words, task)
         self.about = Note()
         self.settings = OptionForm(SETTINGS)
@@ -133,7 +133,7 @@ class MethodForm(QWidget):
         before = self.method_choice.currentData()
         self.method_choice.blockSignals(True)
         self.method_choice.clear()
-        for spec in methods().values():
+        for spec in methods("restore").values():
             if self.task() in spec.tasks:
                 self.method_choice.addItem(spec.title, spec.id)
         self.method_choice.setCurrentIndex(max(self.method_choice.findData(before), 0))
