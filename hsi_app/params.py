@@ -109,6 +109,11 @@ class Option:
         return _cli_name(self.name)
 
     @property
+    def absent_text(self) -> str:
+        """What it means to leave the option at None: the data decide, or there is no such name or file."""
+        return "found from the data" if self.is_optional and self.kind != "text" else "none"
+
+    @property
     def range_text(self) -> str:
         """'[1, 64] px' or '' where there is no bound."""
         if self.choices:

@@ -22,6 +22,7 @@ _COMMANDS = {
     "convert": "hsi_app.cli.convert",
     "degrade": "hsi_app.cli.degrade",
     "restore": "hsi_app.cli.restore",
+    "unmix": "hsi_app.cli.unmix",
     "score": "hsi_app.cli.score",
     "methods": "hsi_app.cli.methods",
     "cite": "hsi_app.cli.methods:cite",
@@ -128,7 +129,7 @@ def _explain(error: Exception) -> tuple[int, str]:
 @click.version_option(versions().get("hsi-app", "unknown"), prog_name="hsi-app")
 @click.option("--traceback", is_flag=True, expose_value=False, help="Show where an error arose; allowed anywhere.")
 def cli() -> None:
-    """Restore hyperspectral images: denoise, destripe, fill gaps, and see what was taken away."""
+    """Restore and unmix hyperspectral images, and see what was taken away and what is not explained."""
 
 
 def main() -> None:

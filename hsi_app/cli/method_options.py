@@ -58,7 +58,7 @@ def help_text(option: Option) -> str:
 def default_text(option: Option) -> str:
     """The default as a user would write it; None means that the data decide."""
     if option.default is None:
-        return "found from the data" if option.is_optional else "none"
+        return option.absent_text
     if isinstance(option.default, bool):
         return "on" if option.default else "off"
     return f"{option.default:g}" if isinstance(option.default, float) else str(option.default)

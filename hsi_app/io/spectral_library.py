@@ -163,10 +163,9 @@ def _read_npz(path: Path) -> SpectralLibrary:
         centres = widths = None
     if names is None or names.size != spectra.shape[1]:
         names = np.array([f"spectrum {k}" for k in range(1, spectra.shape[1] + 1)])
-    return SpectralLibrary(
-        spectra, tuple(str(name) for name in names.ravel()), None if centres is None else to_nm(centres, None)[0], widths,
-        source=str(path),
-    )  # fmt: skip
+    if centres is not None:
+        centres, _ = to_nm(centres, None)
+    return SpectralLibrary(spectra, tuple(str(name) for name in names.ravel()), centres, widths, source=str(path))
 
 
 def _first(arrays: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

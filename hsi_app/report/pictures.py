@@ -94,6 +94,12 @@ def gallery(result: Result, band: int, reference: Cube | None = None) -> list[Ro
     return rows
 
 
+def false_colour(cube: Cube, title: str) -> Picture:
+    """One picture of a cube in natural colours where its bands allow, NaN see-through."""
+    image = thumbnail(cube, cube.axis.composite()).values
+    return _picture(_stretch(image, *_span(image, image)), title)
+
+
 def _span(after: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest value shown of each band, (b, 1, 1)."""
     limits = []
@@ -116,7 +122,7 @@ def _picture(image: np.ndarray, title: str) -> Picture:
     rgb = np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1)
     alpha = np.isfinite(rgb).all(axis=-1)
     rgba = np.concatenate([np.nan_to_num(rgb), alpha[..., None]], axis=-1)
-    return Picture(_png(rgba), rgb.shape[1], rgb.shape[0], title)
+    return Picture(png_uri(rgba), rgb.shape[1], rgb.shape[0], title)
 
 
 def _removed(image: np.ndarray) -> Picture:
@@ -129,10 +135,11 @@ def _removed(image: np.ndarray) -> Picture:
     span = span or (float(finite.max()) if finite.size else 0.0) or 1.0
     rgba = colormaps["RdBu_r"](np.nan_to_num(np.clip(image / span, -1, 1)) / 2 + 0.5)
     rgba[..., 3] = np.isfinite(image)
-    return Picture(_png(rgba), image.shape[1], image.shape[0], "removed", span)
+    return Picture(png_uri(rgba), image.shape[1], image.shape[0], "removed", span)
 
 
-def _png(rgba: np.ndarray) -> str:
+def png_uri(rgba: np.ndarray) -> str:
+    """(h, w, 4) numbers in [0, 1] as the data URI of a PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()

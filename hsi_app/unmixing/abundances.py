@@ -112,7 +112,7 @@ def _solve_gappy(
 
 def _enumerate(coordinates: torch.Tensor, r: torch.Tensor, nonnegative: bool, sum_to_one: bool) -> torch.Tensor:
     """Best feasible support of each pixel. ``coordinates`` (K, N) = Q^T y, ``r`` (K, K) upper triangular."""
-    count, pixels = coordinates.shape
+    count = len(coordinates)
     full = tuple(range(count))
     matrix, shift = _closed_form(r, full, sum_to_one)
     best = matrix @ coordinates + shift

@@ -100,7 +100,7 @@ def match(
     known_count = known_endmembers.shape[1]
     if endmembers.shape[1] < known_count:
         raise CubeError(
-            f"{endmembers.shape[1]} materials found for {known_count} known ones; unmix with --endmembers {known_count}."
+            f"{endmembers.shape[1]} materials found for {known_count} known ones; give --endmembers {known_count}."
         )
     angles = spectral_angles(endmembers, known_endmembers)
     rows, columns = linear_sum_assignment(angles)

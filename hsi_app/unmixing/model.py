@@ -66,10 +66,10 @@ class Model:
     @classmethod
     def from_shared(cls, shared: Shared) -> Model:
         """What ``to_shared`` made plain."""
-        own = {key: value for key, value in shared.items() if "." not in key}
+        own: dict[str, Any] = {key: value for key, value in shared.items() if "." not in key}
         details = {key.removeprefix("details."): value for key, value in shared.items() if key.startswith("details.")}
         texts = {key: tuple(str(text) for text in own[key]) for key in ("names", "maps")}
-        plain = {"floor": float(own["floor"]), "normalise": str(own["normalise"])}
+        plain: dict[str, Any] = {"floor": float(own["floor"]), "normalise": str(own["normalise"])}
         return cls(**{**own, **texts, **plain}, details=details)
 
     def normaliser(self, device: torch.device) -> Normaliser:

@@ -99,7 +99,7 @@ def survey_scene(scene: Scene, kind: Normalisation, *, screen: bool, job: Job) -
     CubeError
         If no pixel is complete, or all are empty.
     """
-    bands, height, width = scene.shape
+    bands, height, _ = scene.shape
     moments = Moments(bands)
     for window, values, valid in scene.strips():
         job.step(0.5 * window.row / height, "looking at the channels")

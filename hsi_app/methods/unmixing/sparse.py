@@ -59,11 +59,12 @@ def unmix_tile(problem: Problem, params: SunsalParameters, job: Job) -> Restorat
         seen = torch.ones_like(spectra[kept], dtype=torch.bool) if valid is None else valid[kept]
         # One factored matrix serves all pixels with the same bands.
         patterns, group = torch.unique(seen, dim=1, return_inverse=True)
+        share = 1 / patterns.shape[1]
         for k, pattern in enumerate(patterns.T):
             members = group == k
             found[:, members], _ = sunsal(
-                spectra[kept][pattern][:, members], library[pattern], part.part(k / patterns.shape[1], 1 / patterns.shape[1]),
-                sparsity=penalty, nonnegative=params.nonnegative, sum_to_one=params.sum_to_one,
+                spectra[kept][pattern][:, members], library[pattern], part.part(k * share, share), sparsity=penalty,
+                nonnegative=params.nonnegative, sum_to_one=params.sum_to_one,
                 iterations=params.iterations, tolerance=params.tolerance,
             )  # fmt: skip
         return found, {}
