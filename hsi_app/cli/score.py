@@ -29,7 +29,15 @@ def score(result: str, reference: str, as_json: bool, per_band: bool) -> None:
 
     PSNR and SSIM are means over the bands, after scaling by the reference's maximum; only samples valid in both
     count, and bands marked bad in the reference do not.
+
+    Folders made by 'hsi-app unmix' are compared by spectral angle (SAD) and error of the abundances, materials paired
+    by their spectra; the reference is such a folder too, or an .npz with 'endmembers' and 'abundances'.
     """
+    from hsi_app.unmixing.scoring import is_unmixing
+
+    if is_unmixing(result):
+        _score_unmixing(result, reference, as_json)
+        return
     from hsi_app.io import open_cube
     from hsi_app.metrics import score as measure
 
@@ -45,6 +53,23 @@ def score(result: str, reference: str, as_json: bool, per_band: bool) -> None:
         click.echo("\n" + "  ".join(f"{column:>12}" for column in columns))
         for band in bands:
             click.echo("  ".join(f"{_cell(band[column]):>12}" for column in columns))
+
+
+def _score_unmixing(result: str, reference: str, as_json: bool) -> None:
+    from hsi_app.unmixing.scoring import score_unmixing
+
+    found = score_unmixing(result, reference)
+    if as_json:
+        click.echo(to_json(found))
+        return
+    for key, title, unit in (
+        ("sad_rad", "SAD", "rad"), ("sad_deg", "SAD", "degrees"), ("rmse", "RMSE", "all abundances"),
+        ("mean_material_rmse", "RMSE", "mean of the materials"),
+    ):  # fmt: skip
+        click.echo(f"{title:<6} {found[key]:>12.4f} {unit:<22} lower is better")
+    click.echo()
+    for pair in found["materials"]:
+        click.echo(f"{pair['known']} = {pair['found']}: SAD {pair['sad_rad']:.4f} rad, RMSE {pair['rmse']:.4f}")
 
 
 def _cell(value: Any) -> str:

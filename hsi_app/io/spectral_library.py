@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def read_library(path: str | Path) -> SpectralLibrary:
         raise FormatError(f"'{path}': {error}") from error
     except HsiError:
         raise
-    except (OSError, ValueError, KeyError, csv.Error) as error:
+    except (OSError, ValueError, KeyError, csv.Error, zipfile.BadZipFile) as error:
         raise FormatError(f"'{path}' cannot be read as a spectral library ({' '.join(str(error).split())}).") from error
 
 
@@ -148,7 +149,7 @@ def _cells(rows: list[list[str]], path: Path) -> np.ndarray:
 
 
 def _read_npz(path: Path) -> SpectralLibrary:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
         arrays = {key.lower(): archive[key] for key in archive.files}
     spectra = _first(arrays, MATRIX_NAMES)
     if spectra is None or spectra.ndim != 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -231,7 +231,13 @@ def endmembers_of_library(
     library = read_library(path)
     if materials is not None:
         library = library.select([name.strip() for name in materials.split(",") if name.strip()])
-    library, note = library.on_bands(scene.cube.axis.select(scene.bands))
+    axis = scene.cube.axis
+    if library.bands == axis.count > scene.bands.size and (library.centres_nm is None or axis.centres_nm is None):
+        # Measured on all bands of the cube, also on those marked bad.
+        library, note = library.on_bands(axis)
+        library = replace(library, spectra=library.spectra[scene.bands], centres_nm=None, fwhm_nm=None)
+    else:
+        library, note = library.on_bands(axis.select(scene.bands))
     if note:
         job.note(note)
     covered = survey.live & np.isfinite(library.spectra).all(axis=1)

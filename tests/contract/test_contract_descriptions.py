@@ -82,8 +82,9 @@ def test_defaults_are_legal(spec: MethodSpec) -> None:
 
 
 def test_options_survive_toml_and_json(spec: MethodSpec) -> None:
+    needed = {o.cli_name: other_value(o) for o in options(spec.parameters) if o.is_required}
     for option in options(spec.parameters):
-        params = spec.parameters.parse({option.cli_name: other_value(option)})
+        params = spec.parameters.parse({**needed, option.cli_name: other_value(option)})
         plain = params.plain()
         assert spec.parameters.parse(tomllib.loads(toml_of(plain))) == params, option.name
         assert spec.parameters.parse(json.loads(json.dumps(plain))) == params, option.name
