@@ -14,10 +14,10 @@ from hsi_app.methods.registry import methods as usable_methods
 from hsi_app.params import options
 
 
-@click.command(short_help="List the restoration methods.")
+@click.command(short_help="List the methods.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every option.")
 def methods(as_json: bool) -> None:
-    """List the restoration methods, those of installed packages too."""
+    """List the methods, those of installed packages too."""
     known, broken = usable_methods(), broken_methods()
     if as_json:
         listed = {"methods": [_facts(spec) for spec in known.values()], "broken": dict(broken)}

@@ -28,7 +28,9 @@ class UnmixGroup(click.Group):
         return _method_command(cmd_name)
 
 
-@click.group(cls=UnmixGroup, subcommand_metavar="METHOD [OPTIONS] IN OUTDIR")
+@click.group(
+    cls=UnmixGroup, subcommand_metavar="METHOD [OPTIONS] IN OUTDIR", short_help="Find materials and their fractions."
+)
 def unmix() -> None:
     """Find the materials of a cube and their fractions in every pixel.
 

@@ -1,8 +1,8 @@
 """Abundances of given endmembers: exact constrained least squares, whatever the number of materials.
 
-Up to six endmembers every support (set of materials present) is tried in closed form. Above that an accelerated
-projected gradient finds the support, a linear solve on it the abundances, and the optimality conditions tell when a
-pixel is done, so that the result is exact as well.
+Up to six endmembers every support (set of materials present) is tried in closed form. Above that supports are improved
+by exchanging all materials that break the optimality conditions, until none does; the few pixels that go round in
+circles are finished by an accelerated projected gradient, stopped by the same conditions. Both are exact.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ from hsi_app.errors import SubspaceError
 ENUMERATED = 6
 # Pixels at a time: 2^15 x 200 bands x 8 B = 52 MB.
 CHUNK_PX = 2**15
-# Abundances above -1e-12 count as zero, slopes below 1e-9 of the data's as flat.
-FEASIBLE, FLAT = 1e-12, 1e-9
+# Abundances above -1e-10 count as zero, slopes below 1e-9 of the data's as flat.
+FEASIBLE, FLAT = 1e-10, 1e-9
 MAX_ITERATIONS = 5000
 _POLISH_EVERY = 25
+# Supports of up to so many materials have a code of 64 bits.
+_CODED = 62
+# Exchanges of supports: most pixels need fewer than ten.
+_MAX_EXCHANGES = 60
+# Each pixel has a system of K + 1 equations of its own: 2^22 numbers of 8 B at a time.
+_SYSTEM_NUMBERS = 2**22
 
 
 def solve_abundances(
@@ -90,7 +96,10 @@ def _solve(spectra: torch.Tensor, model: torch.Tensor, nonnegative: bool, sum_to
         size = r.diagonal().abs()
         if float(size.min()) > 1e-9 * float(size.max()):
             return _enumerate(q.T @ spectra, r, nonnegative, sum_to_one)
-    return _iterate(model.T @ model, model.T @ spectra, nonnegative, sum_to_one)
+    gram, slope = model.T @ model, model.T @ spectra
+    step = max(_SYSTEM_NUMBERS // (count + 1) ** 2, 64)
+    parts = [_optimise(gram, part, nonnegative, sum_to_one) for part in slope.split(step, dim=1)]
+    return torch.cat(parts, 1)
 
 
 def _solve_gappy(
@@ -101,12 +110,12 @@ def _solve_gappy(
     weight = seen.double()
     pairs = (model[:, :, None] * model[:, None, :]).reshape(bands, count * count)
     result = torch.empty((count, spectra.shape[1]), dtype=torch.float64, device=spectra.device)
-    step = max(2**22 // count**2, 1)
+    step = max(_SYSTEM_NUMBERS // (count + 1) ** 2, 64)
     for start in range(0, spectra.shape[1], step):
         part = slice(start, start + step)
         gram = (weight[:, part].T @ pairs).reshape(-1, count, count)
         slope = model.T @ (spectra[:, part] * weight[:, part])
-        result[:, part] = _iterate(gram, slope, nonnegative, sum_to_one)
+        result[:, part] = _optimise(gram, slope, nonnegative, sum_to_one)
     return result
 
 
@@ -153,17 +162,66 @@ def _closed_form(r: torch.Tensor, support: tuple[int, ...], sum_to_one: bool) ->
     return matrix - direction @ matrix.sum(0)[None, :], direction
 
 
-def _iterate(gram: torch.Tensor, slope: torch.Tensor, nonnegative: bool, sum_to_one: bool) -> torch.Tensor:
-    """Accelerated projected gradient with exact finish.
+def _optimise(gram: torch.Tensor, slope: torch.Tensor, nonnegative: bool, sum_to_one: bool) -> torch.Tensor:
+    """Exact abundances from the normal equations.
 
     gram : (K, K), or (N, K, K) where pixels have bands of their own; slope : (K, N) = M^T y
+
+    Source: block principal pivoting, Kim and Park, SIAM J. Sci. Comput. 33(6), 2011.
     """
-    count, pixels = slope.shape
-    every = torch.ones((count, pixels), dtype=torch.bool, device=slope.device)
+    every = torch.ones_like(slope, dtype=torch.bool)
+    start = _on_support(gram, slope, every, sum_to_one)
     if not nonnegative:
-        return _on_support(gram, slope, every, sum_to_one)
-    start = _on_support(gram, slope, every, sum_to_one) if count <= 64 else torch.full_like(slope, 1 / count)
-    start = _project(torch.nan_to_num(start, nan=1 / count), sum_to_one)
+        return start
+    count, pixels = slope.shape
+    result = _project(torch.nan_to_num(start, nan=1 / count), sum_to_one)
+    support = result > FEASIBLE
+    left = torch.arange(pixels, device=slope.device)
+    stuck: list[torch.Tensor] = []
+    here_gram, here_slope = gram, slope
+    for _ in range(_MAX_EXCHANGES):
+        exact, wrong = _check(here_gram, here_slope, support, sum_to_one)
+        is_solved = torch.isfinite(exact).all(0)
+        done = is_solved & ~wrong.any(0)
+        result[:, left[done]] = _cleaned(exact[:, done], sum_to_one)
+        support = support ^ wrong
+        # A support that is empty, or that has no unique solution, is left to the gradient.
+        lost = ~is_solved | (~support.any(0) if sum_to_one else torch.zeros_like(done))
+        stuck.append(left[lost & ~done])
+        going = ~done & ~lost
+        left, support, here_slope = left[going], support[:, going], here_slope[:, going]
+        here_gram = here_gram if gram.ndim == 2 else here_gram[going]
+        if not left.numel():
+            break
+    rest = torch.cat([*stuck, left])
+    if rest.numel():
+        own = gram if gram.ndim == 2 else gram[rest]
+        result[:, rest] = _iterate(own, slope[:, rest], result[:, rest], sum_to_one)
+    return result
+
+
+def _check(
+    gram: torch.Tensor, slope: torch.Tensor, support: torch.Tensor, sum_to_one: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Least squares on a support, and which materials break the optimality conditions of the whole problem."""
+    exact = _on_support(gram, slope, support, sum_to_one)
+    gradient = _times(gram, exact) - slope
+    if sum_to_one:
+        # On the support all slopes equal minus the multiplier.
+        gradient = gradient - (gradient * support).sum(0) / support.sum(0).clamp(min=1)
+    scale = slope.abs().amax(0).clamp(min=torch.finfo(slope.dtype).tiny)
+    return exact, torch.where(support, exact < -FEASIBLE, gradient < -FLAT * scale)
+
+
+def _cleaned(exact: torch.Tensor, sum_to_one: bool) -> torch.Tensor:
+    """Without the last bits below zero."""
+    exact = exact.clamp(min=0)
+    return exact / exact.sum(0).clamp(min=1e-300) if sum_to_one else exact
+
+
+def _iterate(gram: torch.Tensor, slope: torch.Tensor, start: torch.Tensor, sum_to_one: bool) -> torch.Tensor:
+    """Accelerated projected gradient with exact finish, from a feasible start (K, N)."""
+    pixels = slope.shape[1]
     result = start.clone()
     left = torch.arange(pixels, device=slope.device)
     # Largest eigenvalue of each Gram matrix: the steepest curvature that a step may meet.
@@ -172,8 +230,9 @@ def _iterate(gram: torch.Tensor, slope: torch.Tensor, nonnegative: bool, sum_to_
     pace = torch.ones(pixels, dtype=slope.dtype, device=slope.device)
     for iteration in range(1, MAX_ITERATIONS + 1):
         if iteration % _POLISH_EVERY == 0 or iteration == 1:
-            exact, is_optimal = _finish(gram, slope, at, sum_to_one)
-            result[:, left] = torch.where(is_optimal, exact, at)
+            exact, wrong = _check(gram, slope, at > 1e-9, sum_to_one)
+            is_optimal = torch.isfinite(exact).all(0) & ~wrong.any(0)
+            result[:, left] = torch.where(is_optimal, _cleaned(exact, sum_to_one), at)
             kept = ~is_optimal
             if not bool(kept.any()):
                 return result
@@ -191,35 +250,23 @@ def _iterate(gram: torch.Tensor, slope: torch.Tensor, nonnegative: bool, sum_to_
     return result
 
 
-def _finish(
-    gram: torch.Tensor, slope: torch.Tensor, at: torch.Tensor, sum_to_one: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Solve on the present support; tell where that satisfies the optimality conditions of the whole problem."""
-    support = at > 1e-9
-    exact = _on_support(gram, slope, support, sum_to_one)
-    gradient = _times(gram, exact) - slope
-    if sum_to_one:
-        # On the support all slopes equal minus the multiplier.
-        level = (gradient * support).sum(0) / support.sum(0).clamp(min=1)
-        gradient = gradient - level
-    scale = slope.abs().amax(0).clamp(min=torch.finfo(slope.dtype).tiny)
-    is_optimal = (exact >= -FEASIBLE).all(0) & (torch.where(support, 0.0, gradient) >= -FLAT * scale).all(0)
-    exact = exact.clamp(min=0)
-    return exact / exact.sum(0).clamp(min=1e-300) if sum_to_one else exact, is_optimal
-
-
 def _on_support(gram: torch.Tensor, slope: torch.Tensor, support: torch.Tensor, sum_to_one: bool) -> torch.Tensor:
     """Least squares with the abundances outside ``support`` (K, N) held at zero; NaN where that is singular."""
     count, pixels = slope.shape
-    patterns, index = torch.unique(support, dim=1, return_inverse=True)
-    if gram.ndim == 2 and patterns.shape[1] * 4 <= pixels:
-        # Few materials meet in few ways: one small system for each way.
-        matrices = _bordered(gram.expand(patterns.shape[1], count, count), patterns, sum_to_one)
-        matrices = _inverse(matrices)[index]
-        return torch.einsum("nij,jn->in", matrices, _right_side(slope, support, sum_to_one))[:count]
-    systems = _bordered(gram.expand(pixels, count, count), support, sum_to_one)
     right = _right_side(slope, support, sum_to_one)
-    return torch.einsum("nij,jn->in", _inverse(systems), right)[:count]
+    if gram.ndim == 2 and count <= _CODED:
+        # Few materials meet in few ways: one small system for each way.
+        code = (support * (2 ** torch.arange(count, device=support.device))[:, None]).sum(0)
+        ways, index = torch.unique(code, return_inverse=True)
+        if ways.numel() * 2 <= pixels:
+            members = torch.argsort(index, stable=True)
+            first = members[torch.searchsorted(index[members], torch.arange(ways.numel(), device=index.device))]
+            systems = _bordered(gram.expand(ways.numel(), count, count), support[:, first], sum_to_one)
+            return torch.einsum("nij,jn->in", _inverse(systems)[index], right)[:count]
+    systems = _bordered(gram.expand(pixels, count, count), support, sum_to_one)
+    solved, info = torch.linalg.solve_ex(systems, right.T[:, :, None])
+    solved[info != 0] = torch.nan
+    return solved[:, :count, 0].T
 
 
 def _bordered(gram: torch.Tensor, support: torch.Tensor, sum_to_one: bool) -> torch.Tensor:

@@ -14,8 +14,8 @@ from hsi_app.problem import Problem, Restoration, Shared
 from hsi_app.unmixing.normalise import Normalisation
 from hsi_app.unmixing.survey import Normaliser
 
-# Pixels at a time: 2^15 x 200 bands x 8 B = 52 MB.
-CHUNK_PX = 2**15
+# Pixels at a time, over the larger of bands and materials: 2^22 x 8 B = 34 MB for one array of them.
+CHUNK_NUMBERS = 2**22
 
 # (normalised spectra (B, n), validity (B, n) or None, job) -> abundances (K, n) and images (n,) by name.
 Solve = Callable[[torch.Tensor, torch.Tensor | None, Job], tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
@@ -104,13 +104,15 @@ def apply_model(problem: Problem, model: Model, solve: Solve, job: Job) -> Resto
     values = torch.full((bands, pixels), torch.nan, dtype=torch.float32, device=device)
     images = {name: torch.full((pixels,), torch.nan, dtype=torch.float32, device=device) for name in model.maps}
     used = torch.from_numpy(model.live & (model.weights > 0)).to(device)
-    for start in range(0, pixels, CHUNK_PX):
-        part = job.part(start / pixels, min(CHUNK_PX, pixels - start) / pixels)
+    # K abundances need K bands; a library larger than the spectrum, half of the bands.
+    needed = count if count <= int(used.sum()) else (int(used.sum()) + 1) // 2
+    step = max(CHUNK_NUMBERS // max(bands, count), 256)
+    for start in range(0, pixels, step):
+        chunk = slice(start, min(start + step, pixels))
+        part = job.part(start / pixels, (chunk.stop - start) / pixels)
         part.step(0.0, "abundances")
-        chunk = slice(start, min(start + CHUNK_PX, pixels))
         valid = seen[:, chunk] & live[:, None]
-        # A brightness needs a band to be taken from, and K abundances K bands that count.
-        enough = (valid[used].sum(0) >= count) & valid[normaliser.kept].any(0)
+        enough = (valid[used].sum(0) >= needed) & valid[normaliser.kept].any(0)
         usable = (enough & ~normaliser.is_empty(flat[:, chunk])).nonzero()[:, 0]
         if not usable.numel():
             continue
