@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from hsi_app.bands import INFRARED_NM, TRUE_COLOUR_NM
 from hsi_app.errors import CubeError
-from hsi_napari.layers import composite_layer, cube_of, is_cube, placed
+from hsi_napari.layers import composite_layer, cube_of, is_cube
+from hsi_napari.placing import placed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

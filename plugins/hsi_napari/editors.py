@@ -147,7 +147,7 @@ def _make(option: Option, parent: QWidget) -> QWidget:
         return combo
     if option.kind == "text":
         line = QLineEdit(parent)
-        line.setPlaceholderText(option.unit)
+        line.setPlaceholderText(option.unit or ("none" if option.is_optional else ""))
         return line
     box: QSpinBox | QDoubleSpinBox = QSpinBox(parent) if option.kind == "int" else FloatBox(parent)
     low, high = _bounds(option)

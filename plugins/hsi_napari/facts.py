@@ -44,7 +44,7 @@ def cube_from(data: Any, metadata: Mapping[str, Any], name: str) -> Cube:
 
     Parameters
     ----------
-    data : (B, H, W), or (H, W) for a single band; (H, W, 3 or 4) only with ``metadata['hsi']``
+    data : (B, H, W), or (H, W) for a single band
     metadata : of the layer; without an entry 'hsi' nothing is known but the numbers
     name : used where the facts have none
 
@@ -54,9 +54,11 @@ def cube_from(data: Any, metadata: Mapping[str, Any], name: str) -> Cube:
         If the data have another shape than the facts, or are no cube.
     """
     values = stored(data)
+    if values.ndim == 2:
+        values = np.asarray(values)[None]
     facts = metadata.get(FACTS)
     if facts is None:
-        return Cube(np.asarray(values)[None] if values.ndim == 2 else values, name=name)
+        return Cube(values, name=name)
     count = int(values.shape[0])
     bad = np.zeros(count, bool)
     listed = np.asarray(facts.get("bad_bands", []), dtype=int)
@@ -91,3 +93,17 @@ def _plain(column: float | np.ndarray | None) -> Any:
 
 def _column(plain: float | list[float]) -> float | np.ndarray:
     return np.asarray(plain, dtype=np.float64) if isinstance(plain, list) else float(plain)
+
+
+def facts_line(cube: Cube) -> str:
+    """'90 bands, 405-2436 nm, 7 bad · 96 × 80 px · int16 · EPSG:32633'."""
+    bands, height, width = cube.shape
+    spectral = f"{bands} bands"
+    if cube.axis.centres_nm is not None:
+        spectral += f", {cube.axis.centres_nm.min():.0f}–{cube.axis.centres_nm.max():.0f} nm"
+    if cube.axis.is_bad.any():
+        spectral += f", {int(cube.axis.is_bad.sum())} bad"
+    parts = [spectral, f"{height} × {width} px", str(cube.dtype)]
+    if cube.georef is not None:
+        parts.append(cube.georef.crs_name())
+    return " · ".join(parts)

@@ -12,9 +12,14 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QWidget
 from hsi_app.params import Option
 from hsi_napari.editors import Editor
 
+# Where the words of a paper say less than these.
+_WORDS = {"endmembers": "Number of materials", "rois": "Regions"}
+
 
 class OptionForm(QWidget):
     """One row an option: label, field, and a box 'auto' where the method can find the value from the data.
+
+    A text that may be left out has no such box: it is left empty.
 
     Parameters
     ----------
@@ -28,7 +33,9 @@ class OptionForm(QWidget):
         self.options = tuple(options)
         self._editors: dict[str, Editor] = {}
         self._autos: dict[str, QCheckBox] = {}
-        grid = QGridLayout(self)
+        self._rows: dict[str, list[QWidget]] = {}
+        self._hidden: set[str] = set()
+        self._grid = grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(10)
         grid.setVerticalSpacing(6)
@@ -38,20 +45,23 @@ class OptionForm(QWidget):
             field = self._field(option)
             label.setToolTip(tip_of(option))
             field.setToolTip(tip_of(option))
-            grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-            grid.addWidget(field, row, 1)
+            # Every second line is left for what ``put_below`` may add; empty ones take no room.
+            grid.addWidget(label, 2 * row, 0, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+            grid.addWidget(field, 2 * row, 1)
+            self._rows[option.name] = [label, field]
         self.reset()
 
     def values(self) -> dict[str, Any]:
-        """The options by name; those on 'auto' and those left empty are absent."""
-        found = {}
-        for name, editor in self._editors.items():
-            if name in self._autos and self._autos[name].isChecked():
-                continue
-            value = editor.value()
-            if value is not None:
-                found[name] = value
-        return found
+        """The options by name; those on 'auto', left empty or hidden are absent."""
+        shown = {name: value for name, value in self.entries().items() if name not in self._hidden}
+        return {name: value for name, value in shown.items() if value is not None}
+
+    def entries(self) -> dict[str, Any]:
+        """What is entered for every option, hidden or not; None where it is on 'auto' or empty."""
+        return {
+            name: None if name in self._autos and self._autos[name].isChecked() else editor.value()
+            for name, editor in self._editors.items()
+        }
 
     def put(self, values: Mapping[str, Any]) -> None:
         """Show values by name; an option that is None goes to 'auto', absent ones stay."""
@@ -75,6 +85,26 @@ class OptionForm(QWidget):
         """The 'auto' box of an option that has one."""
         return self._autos[name]
 
+    def has(self, name: str) -> bool:
+        """True where there is an option of that name."""
+        return name in self._editors
+
+    def show_row(self, name: str, is_shown: bool) -> None:
+        """Show or hide the row of an option; a hidden one is not among the values."""
+        (self._hidden.discard if is_shown else self._hidden.add)(name)
+        for widget in self._rows[name]:
+            widget.setVisible(is_shown)
+
+    def put_beside(self, name: str, widget: QWidget) -> None:
+        """Put a button at the end of an option's row."""
+        line = self._rows[name][1].layout()
+        assert line is not None, "every field has a layout"
+        line.addWidget(widget)
+
+    def put_below(self, name: str, widget: QWidget) -> None:
+        """Put something under an option's field; it is not hidden with the row."""
+        self._grid.addWidget(widget, 2 * list(self._rows).index(name) + 1, 1)
+
     def _field(self, option: Option) -> QWidget:
         field = QWidget(self)
         line = QHBoxLayout(field)
@@ -84,7 +114,7 @@ class OptionForm(QWidget):
         editor.edited.connect(self.changed)
         self._editors[option.name] = editor
         line.addWidget(editor.widget, 1)
-        if option.is_optional:
+        if option.is_optional and option.kind != "text":
             auto = QCheckBox("auto", field)
             auto.setToolTip("Found from the data. Clear the box to set it yourself.")
             auto.toggled.connect(editor.blank)
@@ -96,13 +126,13 @@ class OptionForm(QWidget):
 
 def label_of(option: Option) -> str:
     """'keep_observed' -> 'Keep observed'; required options carry a star."""
-    words = option.name.replace("_", " ")
+    words = _WORDS.get(option.name, option.name.replace("_", " "))
     return words[:1].upper() + words[1:] + (" *" if option.is_required else "")
 
 
 def tip_of(option: Option) -> str:
     """Description, range, default and source as a wrapped tool tip."""
-    default = "found from the data" if option.default is None and option.is_optional else option.default
+    default = option.absent_text if option.default is None else option.default
     lines = [f"<b>{escape(label_of(option))}</b><br>{escape(option.description)}"]
     if option.range_text:
         lines.append(f"Range: {escape(option.range_text)}")

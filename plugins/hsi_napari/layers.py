@@ -13,15 +13,13 @@ from hsi_app.cube import Cube
 from hsi_app.errors import CubeError
 from hsi_app.tiling import Window
 from hsi_napari.facts import FACTS, RUN, cube_from, facts_of
+from hsi_napari.placing import LayerData, placed
 from hsi_napari.planes import removed, shown
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
     from hsi_app.runner import Result
-
-# (data, keyword arguments of the layer, layer type), as napari takes it from readers.
-LayerData = tuple[Any, dict[str, Any], str]
 
 AXES = ("band", "y", "x")
 STRETCH_PERCENT = (2.0, 98.0)
@@ -153,28 +151,6 @@ def composite_layer(cube: Cube, targets_nm: Sequence[float] = TRUE_COLOUR_NM, na
         "metadata": {"bands": [int(b) + 1 for b in bands]},
     }
     return picture, options, "image"
-
-
-def placed(data: LayerData, source: Layer | None, offset: tuple[float, float] = (0, 0), factor: float = 1) -> LayerData:
-    """Put a layer where it belongs over the layer it came from.
-
-    Parameters
-    ----------
-    source : layer whose scale and translate count, or None
-    offset : (row, col) in pixels of ``source`` of the first pixel
-    factor : how many times finer than ``source`` the layer is
-    """
-    values, options, kind = data
-    step, origin = np.ones(2), np.zeros(2)
-    if source is not None:
-        step, origin = np.asarray(source.scale[-2:]), np.asarray(source.translate[-2:])
-    # Pixel centres: with a factor f the first fine centre lies (1 - 1/f) / 2 pixels above the first coarse one.
-    first = origin + step * (np.asarray(offset) - (1 - 1 / factor) / 2)
-    fine = step * np.asarray(options.get("scale", (1, 1)))[-2:] / factor
-    first = first + step * np.asarray(options.get("translate", (0, 0)))[-2:]
-    lead = (values.ndim - (1 if options.get("rgb") else 0)) - 2
-    placing = {"scale": (1,) * lead + tuple(fine.tolist()), "translate": (0,) * lead + tuple(first.tolist())}
-    return values, {**options, **placing}, kind
 
 
 def result_layers(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from hsi_app.methods.registry import TASKS, MethodSpec, methods
+from hsi_app.methods.registry import TASKS, Kind, MethodSpec, methods
 from hsi_app.params import Option, options
 from hsi_napari.forms import OptionForm
 from hsi_napari.sections import GAP, Heading, Note, Section
@@ -21,7 +23,7 @@ SETTINGS = (
     Option("device", "text", "auto", "Where to compute: auto, cpu, cuda or cuda:1."),
     Option(
         "memory", "text", None, "Host memory the run may use, for example 8G.", is_optional=True,
-        unit="8G", source="three quarters of what is free when not given",
+        unit="auto, or for example 8G", source="three quarters of what is free when not given",
     ),
     Option("seed", "int", 0, "Start of the random numbers; same seed, same result.", lower=0, upper=2**31 - 1),
     Option(
@@ -39,20 +41,49 @@ SETTINGS = (
 )  # fmt: skip
 
 
+# What a method that unmixes is asked first: how many materials, and where they come from. These entries stay when
+# another method is chosen, for they mean the same in all.
+MATERIALS = ("endmembers", "endmembers_from", "pixels", "rois", "library", "materials")
+_TITLE: Mapping[Kind, str] = {"restore": "Restoration", "unmix": "Unmixing"}
+# Shown first; the others follow in the order of the registry.
+_RECOMMENDED: Mapping[Kind, str] = {"restore": "lowrank", "unmix": "rrlbs"}
+
+
+def settings_of(kind: Kind) -> tuple[Option, ...]:
+    """How to run methods of a kind."""
+    if kind == "restore":
+        return SETTINGS
+    bad_bands = "Bands marked bad: leave them out (keep), or use them too (restore)."
+    # Putting observed samples back is for cubes that were restored.
+    kept = [option for option in SETTINGS if option.name != "keep_observed"]
+    return tuple(replace(o, description=bad_bands) if o.name == "bad_bands" else o for o in kept)
+
+
 class MethodForm(QWidget):
-    """First what should be done, then by which method, then how."""
+    """First what should be done, then by which method, then how.
+
+    Parameters
+    ----------
+    kind : which methods to offer; where they all do the same, there is no task to choose
+    """
 
     task_changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, kind: Kind = "restore") -> None:
         super().__init__(parent)
+        self.kind = kind
         self._forms: dict[str, tuple[OptionForm, OptionForm]] = {}
-        self.task_choice, self.method_choice = QComboBox(), QComboBox()
+        self._dress: Callable[[OptionForm, OptionForm], None] | None = None
+        self._shown: OptionForm | None = None
+        self._entered: dict[str, Any] = {}
+        self.task_choice, self.method_choice = QComboBox(self), QComboBox(self)
+        offered = methods(kind)
+        self._methods = {name: offered[name] for name in sorted(offered, key=lambda name: name != _RECOMMENDED[kind])}
         for task, words in TASKS.items():
-            if any(task in spec.tasks for spec in methods("restore").values()):
+            if any(task in spec.tasks for spec in self._methods.values()):
                 self.task_choice.addItem(words, task)
         self.about = Note()
-        self.settings = OptionForm(SETTINGS)
+        self.settings = OptionForm(settings_of(kind))
         self._plain, self._rare = QVBoxLayout(), QVBoxLayout()
         self.advanced = Section("Advanced", self)
         self.advanced.rows.addLayout(self._rare)
@@ -61,7 +92,9 @@ class MethodForm(QWidget):
         top.setHorizontalSpacing(10)
         top.setVerticalSpacing(6)
         top.setColumnStretch(1, 1)
-        for row, (words, combo) in enumerate((("Task", self.task_choice), ("Method", self.method_choice))):
+        self.task_choice.setVisible(self.task_choice.count() > 1)
+        choices = [("Task", self.task_choice)] if self.task_choice.count() > 1 else []
+        for row, (words, combo) in enumerate([*choices, ("Method", self.method_choice)]):
             combo.setMinimumContentsLength(12)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             top.addWidget(QLabel(words), row, 0, Qt.AlignmentFlag.AlignLeft)
@@ -69,7 +102,7 @@ class MethodForm(QWidget):
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(GAP)
-        rows.addWidget(Heading("Restoration"))
+        rows.addWidget(Heading(_TITLE[kind]))
         rows.addLayout(top)
         rows.addWidget(self.about)
         rows.addLayout(self._plain)
@@ -96,14 +129,21 @@ class MethodForm(QWidget):
         """The forms of a method's usual and rare options; of the chosen one when not given."""
         spec = self.method() if method is None else methods()[method]
         if spec.id not in self._forms:
-            listed = options(spec.parameters)
-            self._forms[spec.id] = (
-                OptionForm([option for option in listed if not option.advanced], self),
-                OptionForm([option for option in listed if option.advanced], self),
-            )
-            self._plain.addWidget(self._forms[spec.id][0])
-            self._rare.addWidget(self._forms[spec.id][1])
+            listed = sorted(options(spec.parameters), key=lambda option: option.name not in MATERIALS)
+            usual = OptionForm([option for option in listed if not option.advanced], self)
+            rare = OptionForm([option for option in listed if option.advanced], self)
+            self._forms[spec.id] = usual, rare
+            self._plain.addWidget(usual)
+            self._rare.addWidget(rare)
+            if self._dress is not None:
+                self._dress(usual, rare)
         return self._forms[spec.id]
+
+    def dress(self, call: Callable[[OptionForm, OptionForm], None]) -> None:
+        """Have the forms of every method, made or to be made, completed by a function of the usual and the rare."""
+        self._dress = call
+        for pair in self._forms.values():
+            call(*pair)
 
     def chosen(self) -> tuple[str, dict[str, Any], Settings]:
         """Method id, checked options, settings.
@@ -133,7 +173,7 @@ class MethodForm(QWidget):
         before = self.method_choice.currentData()
         self.method_choice.blockSignals(True)
         self.method_choice.clear()
-        for spec in methods("restore").values():
+        for spec in self._methods.values():
             if self.task() in spec.tasks:
                 self.method_choice.addItem(spec.title, spec.id)
         self.method_choice.setCurrentIndex(max(self.method_choice.findData(before), 0))
@@ -143,6 +183,7 @@ class MethodForm(QWidget):
 
     def _show_method(self, index: int = 0) -> None:
         chosen = self.options()
+        self._carry_over(chosen[0])
         for pair in self._forms.values():
             for form in pair:
                 form.setVisible(pair is chosen and bool(form.options))
@@ -151,3 +192,10 @@ class MethodForm(QWidget):
         self.about.say(spec.summary)
         notes = [*(f"• {limit}" for limit in spec.limits), "", *(reference.text for reference in spec.references)]
         self.about.setToolTip("\n".join(notes))
+
+    def _carry_over(self, form: OptionForm) -> None:
+        """Keep what was entered about the materials when the method changes."""
+        before, self._shown = self._shown, form
+        if before is not None and before is not form:
+            self._entered |= {name: value for name, value in before.entries().items() if name in MATERIALS}
+            form.put({name: value for name, value in self._entered.items() if form.has(name)})

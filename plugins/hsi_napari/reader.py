@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hsi_napari import readout
-from hsi_napari.layers import LayerData, cube_to_layer
+from hsi_napari.layers import cube_to_layer
+from hsi_napari.placing import LayerData
 
 # Data files that an ENVI header speaks for.
 _ENVI_DATA = {".bsq", ".bil", ".bip", ".dat", ".img", ".raw", ".sli"}

@@ -1,6 +1,8 @@
-"""Start, watch and stop a run: the foot of the Restore dock."""
+"""Start, watch and stop a run: the foot of a method's dock."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -8,6 +10,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from hsi_app.jobs import Progress
+from hsi_app.methods.registry import Kind
 from hsi_napari.sections import GAP, Message, Note
 from hsi_napari.theme import ThemeColours, readable_on
 from hsi_napari.worker import time_left
@@ -15,24 +18,30 @@ from hsi_napari.worker import time_left
 _THUMB_PX = 150
 # Steps of the bar; a per mille is finer than its width in pixels.
 _STEPS = 1000
+_WORK: Mapping[Kind, str] = {"restore": "Restore", "unmix": "Unmix"}
 
 
 class RunPanel(QWidget):
-    """Buttons, progress bar with the time left, the method's own picture of its progress, and one line of outcome."""
+    """Buttons, progress bar with the time left, the method's own picture of its progress, and one line of outcome.
+
+    Parameters
+    ----------
+    kind : what a run does; only a restoration can be previewed, for materials are those of the whole scene
+    """
 
     preview_wanted = Signal()
     region_wanted = Signal()
     run_wanted = Signal()
     cancel_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, kind: Kind = "restore") -> None:
         super().__init__(parent)
         self.region = QPushButton("Draw region")
         self.region.setToolTip("Draw the rectangle to preview. Without one, the part that the window shows is used.")
         self.preview = QPushButton("Preview")
         self.preview.setToolTip("Restore the drawn region, or the visible part, up to 128 × 128 pixels.")
         self.run = QPushButton("Run")
-        self.run.setToolTip("Restore the whole cube. The window stays usable meanwhile.")
+        self.run.setToolTip(f"{_WORK[kind]} the whole cube. The window stays usable meanwhile.")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop at the next step; nothing is left behind.")
         self.bar = QProgressBar()
@@ -49,6 +58,8 @@ class RunPanel(QWidget):
         for button, stretch in ((self.region, 3), (self.preview, 3), (self.run, 4)):
             button.setMinimumHeight(28)
             buttons.addWidget(button, stretch)
+            if kind != "restore" and button is not self.run:
+                button.hide()
         watch = QHBoxLayout()
         watch.setSpacing(6)
         watch.addWidget(self.bar, 1)

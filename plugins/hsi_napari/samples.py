@@ -5,7 +5,8 @@ from __future__ import annotations
 from hsi_app.cube import Cube
 from hsi_app.errors import CapabilityError
 from hsi_napari import readout
-from hsi_napari.layers import LayerData, composite_layer, cube_to_layer
+from hsi_napari.layers import composite_layer, cube_to_layer
+from hsi_napari.placing import LayerData
 
 TITLES = {
     "scene_noisy": "river valley, noisy",

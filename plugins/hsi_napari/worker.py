@@ -1,4 +1,4 @@
-"""Long work beside the window: a restoration in a thread, with progress, cancel and one line if it fails."""
+"""Long work beside the window: a run in a thread, with progress, cancel and one line if it fails."""
 
 from __future__ import annotations
 
@@ -17,50 +17,39 @@ from hsi_app.tiling import Window
 
 if TYPE_CHECKING:
     from hsi_app.runner import Result, Settings
+    from hsi_app.unmixing.result import Unmixing
 
 # The window is told at most this often; a method may report a thousand tiles a second.
 REPORT_EVERY_S = 0.05
 
 
-class RestoreSignals(WorkerBaseSignals):
-    """Signals of a restoration; all arrive in the thread of who listens."""
+class JobSignals(WorkerBaseSignals):
+    """Signals of a run; all arrive in the thread of who listens."""
 
     progressed = Signal(object)
 
 
-class RestoreWorker(WorkerBase):
-    """One run of ``hsi_app.runner.restore`` in a thread.
+class JobWorker(WorkerBase):
+    """One run of the engine in a thread.
 
-    ``returned`` carries the Result, ``errored`` the exception (Cancelled when it was stopped), ``progressed`` a
-    Progress. With ``window`` only that part of the cube and mask is restored. ``quit`` asks the job to stop, so
-    closing napari stops a run at its next step.
+    ``returned`` carries what the run gives, ``errored`` the exception (Cancelled when it was stopped), ``progressed``
+    a Progress. ``quit`` asks the job to stop, so closing napari stops a run at its next step.
+
+    Parameters
+    ----------
+    run : called in the thread with the job to report to
+    seed : start of the random numbers
     """
 
-    def __init__(
-        self,
-        cube: Cube,
-        method: str,
-        options: dict[str, Any],
-        settings: Settings,
-        mask: np.ndarray | None = None,
-        window: Window | None = None,
-    ) -> None:
-        super().__init__(SignalsClass=RestoreSignals)
-        self.job = Job(seed=settings.seed, on_progress=self._report)
-        self._run = (cube, method, options, settings, mask, window)
+    def __init__(self, run: Callable[[Job], Any], seed: int = 0) -> None:
+        super().__init__(SignalsClass=JobSignals)
+        self.job = Job(seed=seed, on_progress=self._report)
+        self._run = run
         self._told = -1.0
 
-    def work(self) -> Result:
-        """Restore; runs in the thread."""
-        # Here, not at the top: this is where torch is paid for, and the window stays alive meanwhile.
-        from hsi_app.runner import restore
-
-        cube, method, options, settings, mask, window = self._run
-        if window is not None:
-            # Cut here, in the thread: a region of a band-interleaved file may take a while to read.
-            cube = cube.crop(window)
-            mask = None if mask is None else mask[(..., *window.slices)]
-        return restore(cube, method, options, settings, mask=mask, job=self.job)
+    def work(self) -> Any:
+        """Run; in the thread."""
+        return self._run(self.job)
 
     def quit(self) -> None:
         """Ask the run to stop at its next step."""
@@ -71,6 +60,39 @@ class RestoreWorker(WorkerBase):
         if progress.fraction >= 1 or progress.preview is not None or now - self._told >= REPORT_EVERY_S:
             self._told = now
             self.signals.progressed.emit(progress)
+
+
+def restoring(
+    cube: Cube,
+    method: str,
+    options: dict[str, Any],
+    settings: Settings,
+    mask: np.ndarray | None = None,
+    window: Window | None = None,
+) -> Callable[[Job], Result]:
+    """What a worker does to restore a cube, or with ``window`` only that part of cube and mask."""
+
+    def run(job: Job) -> Result:
+        # Here, not at the top: this is where torch is paid for, and the window stays alive meanwhile.
+        from hsi_app.runner import restore
+
+        # Cut in the thread: a region of a band-interleaved file may take a while to read.
+        part = cube if window is None else cube.crop(window)
+        seen = mask if mask is None or window is None else mask[(..., *window.slices)]
+        return restore(part, method, options, settings, mask=seen, job=job)
+
+    return run
+
+
+def unmixing(cube: Cube, method: str, options: dict[str, Any], settings: Settings) -> Callable[[Job], Unmixing]:
+    """What a worker does to find the materials of a cube."""
+
+    def run(job: Job) -> Unmixing:
+        from hsi_app.unmixing.runner import unmix
+
+        return unmix(cube, method, options, settings, job=job)
+
+    return run
 
 
 class TaskWorker(WorkerBase):

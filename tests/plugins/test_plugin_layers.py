@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hsi_napari.facts import FACTS, RUN, cube_from, facts_of
-from hsi_napari.layers import (
-    composite_layer,
-    contrast_limits,
-    cube_of,
-    cube_to_layer,
-    is_cube,
-    placed,
-    result_layers,
-)
+from hsi_napari.layers import composite_layer, contrast_limits, cube_of, cube_to_layer, is_cube, result_layers
+from hsi_napari.placing import placed
 from hsi_napari.planes import PlaneArray, removed, shown
 from hypothesis import given
 from hypothesis import strategies as st
