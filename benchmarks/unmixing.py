@@ -89,7 +89,7 @@ def spoilt_table(seeds: int) -> list[dict[str, object]]:
     clean = torch.from_numpy(scene.cube.read().reshape(scene.cube.shape[0], -1)).double()
     clean = clean / clean.norm(dim=0)
     # The best of five VCA runs by its residual, as a user would choose.
-    starts = [clean[:, vca(clean, scene.count, torch.Generator().manual_seed(s))] for s in range(5)]
+    starts = [vca(clean, scene.count, torch.Generator().manual_seed(s))[1] for s in range(5)]
     fits = [solve_abundances(clean, start) for start in starts]
     best = min(range(5), key=lambda k: float((clean - starts[k] @ fits[k]).abs().mean()))
     rows = []
@@ -143,7 +143,7 @@ def speed() -> list[dict[str, object]]:
     scene = KNOWN["Samson"]()
     clean = torch.from_numpy(scene.cube.read().reshape(156, -1)).double()
     clean = clean / clean.norm(dim=0)
-    first = clean[:, vca(clean, 3, torch.Generator().manual_seed(1))]
+    first = vca(clean, 3, torch.Generator().manual_seed(1))[1]
     abundances = solve_abundances(clean, first)
     start = time.perf_counter()
     found = factorise(clean, first, abundances, objective_of(RrlbsParameters(), clean), Job(), tolerance=0.0)

@@ -84,10 +84,10 @@ def find_endmembers(survey: Survey, count: int | None, source: Source, job: Job,
     else:
         job.step(0.0, "looking for pure pixels")
         generator = job.generator("cpu")
-        pure = vca(spectra, count, generator)
+        pure, endmembers = vca(spectra, count, generator)
         if source == "nfindr":
             pure = nfindr(spectra, count, pure)
-        endmembers = spectra[:, pure]
+            endmembers = spectra[:, pure]
         details = {"places": survey.places[pure.cpu().numpy()]}
     full = fill_channels(survey, endmembers)
     names = tuple(f"material {k}" for k in range(1, count + 1))

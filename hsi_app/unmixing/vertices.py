@@ -9,7 +9,7 @@ LEAST_GAIN = 1e-9
 MAX_SWEEPS = 50
 
 
-def vca(spectra: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+def vca(spectra: torch.Tensor, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels at the ends of random directions, each orthogonal to those found before.
 
     Parameters
@@ -20,7 +20,8 @@ def vca(spectra: torch.Tensor, count: int, generator: torch.Generator) -> torch.
 
     Returns
     -------
-    (K,) int64 tensor of pixel indices.
+    (K,) int64 tensor of pixel indices, and (B, K) float64 tensor of their spectra, projected onto the signal subspace:
+    the noise of a single pixel would turn its spectrum by as much as 0.03 rad at 30 dB.
 
     Source: Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005: the signal-to-noise test chooses between the
     projective and the orthogonal projection.
@@ -37,12 +38,14 @@ def vca(spectra: torch.Tensor, count: int, generator: torch.Generator) -> torch.
     if ratio_db < 15 + 10 * torch.log10(torch.tensor(float(count))).item():
         # Noisy: K - 1 dimensions, lifted off the origin by the farthest pixel's length.
         points = centred[: count - 1]
+        projected = basis[:, : count - 1] @ points + mean
         height = float(points.square().sum(0).max().sqrt()) if count > 1 else 1.0
         points = torch.cat([points, torch.full((1, pixels), height, dtype=data.dtype, device=data.device)])
     else:
         # Clean: divide the brightness out, onto the plane through the mean.
         span = torch.linalg.eigh(data @ data.T / pixels).eigenvectors.flip(1)[:, :count]
         points = span.T @ data
+        projected = span @ points
         along = points.mean(1)
         share = along @ points
         safe = torch.where(share.abs() > 1e-12 * share.abs().max(), share, torch.inf)
@@ -56,7 +59,7 @@ def vca(spectra: torch.Tensor, count: int, generator: torch.Generator) -> torch.
         pixel = int((rest[:, 0] @ points).abs().argmax())
         found.append(pixel)
         directions[:, k] = points[:, pixel]
-    return torch.tensor(found, dtype=torch.int64, device=spectra.device)
+    return torch.tensor(found, dtype=torch.int64, device=spectra.device), projected[:, found]
 
 
 def nfindr(spectra: torch.Tensor, count: int, start: torch.Tensor) -> torch.Tensor:
