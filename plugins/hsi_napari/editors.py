@@ -15,6 +15,8 @@ from hsi_app.params import Option
 _INT_LIMIT = 2**31 - 1
 # Digits shown: enough for any number a person types, without 0.1 turning into 0.1000000000000000055.
 _DIGITS = 15
+# Longer units would be cut off in a narrow dock.
+_SUFFIX_CHARACTERS = 14
 
 
 class FloatBox(QDoubleSpinBox):
@@ -118,7 +120,7 @@ class Editor(QObject):
         widget.setDisabled(is_blank)
         if isinstance(widget, QSpinBox | QDoubleSpinBox):
             held = widget.value()
-            unit = f" {self.option.unit}" if self.option.unit else ""
+            unit = _suffix(self.option)
             widget.setSuffix("" if is_blank else unit)
             widget.lineEdit().setPlaceholderText("from the data" if is_blank else "")
             if is_blank:
@@ -155,11 +157,15 @@ def _make(option: Option, parent: QWidget) -> QWidget:
         box.setRange(int(max(low, -_INT_LIMIT)), int(min(high, _INT_LIMIT)))
     else:
         box.setRange(low, high)
-    if option.unit:
-        box.setSuffix(f" {option.unit}")
+    box.setSuffix(_suffix(option))
     box.setKeyboardTracking(False)
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return box
+
+
+def _suffix(option: Option) -> str:
+    """The unit behind the number, where there is room for it; the tip has it in any case."""
+    return f" {option.unit}" if 0 < len(option.unit) <= _SUFFIX_CHARACTERS else ""
 
 
 def _bounds(option: Option) -> tuple[float, float]:

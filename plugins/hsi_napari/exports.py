@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hsi_app.runner import Result
+    from hsi_app.unmixing.result import Unmixing
 
 
 def save_result(result: Result, path: Path) -> Path:
@@ -30,6 +33,45 @@ def save_report(result: Result, path: Path) -> Path:
 
     page, _ = write_report(result, path, overwrite=True)
     return page
+
+
+def save_unmixing(result: Unmixing, folder: Path) -> Path:
+    """Write abundances, spectra, maps and report: into the folder where it is empty or new, else into a new one in it.
+
+    Returns the folder that was written. Raises OutputError.
+    """
+    from hsi_app.unmixing.result import write_unmixing
+
+    return write_unmixing(result, _free(folder, f"{result.observed.name}_unmixed"))
+
+
+def save_unmixing_report(result: Unmixing, path: Path) -> Path:
+    """Write the report of an unmixing: one HTML page and its numbers as JSON beside it. Raises OutputError."""
+    from hsi_app.report.unmixing import write_unmixing_report
+
+    page, _ = write_unmixing_report(result, path, overwrite=True)
+    return page
+
+
+def with_names(result: Unmixing, names: Sequence[str]) -> Unmixing:
+    """The result with its materials called by other names, in spectra, abundances and record."""
+    cube, record = result.abundances, result.record
+    listed = record.get("trace", {}).get("materials", ())
+    materials = [{**facts, "name": name} for facts, name in zip(listed, names, strict=False)]
+    trace: Mapping[str, Any] = {**record.get("trace", {}), "materials": materials}
+    return replace(
+        result, abundances=replace(cube, bands=replace(cube.axis, names=tuple(names))),
+        endmembers=result.endmembers.renamed(names), record={**record, "trace": trace},
+    )  # fmt: skip
+
+
+def _free(folder: Path, name: str) -> Path:
+    """The folder if nothing is in it, else one of that name in it that does not exist yet."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return folder
+    stem = re.sub(r"[^\w.-]+", "_", name)
+    tried = (folder / (stem if n == 1 else f"{stem}_{n}") for n in range(1, 10_000))
+    return next((path for path in tried if not path.exists()), folder)
 
 
 def with_extension(path: str, kind: str) -> Path:

@@ -85,6 +85,12 @@ class OptionForm(QWidget):
         """The 'auto' box of an option that has one."""
         return self._autos[name]
 
+    def suggest(self, name: str, value: Any) -> None:
+        """Have a value ready for when the 'auto' box of an option is cleared."""
+        if name in self._autos and self._autos[name].isChecked():
+            self._editors[name].put(value)
+            self._editors[name].blank(True)
+
     def has(self, name: str) -> bool:
         """True where there is an option of that name."""
         return name in self._editors

@@ -44,9 +44,11 @@ SETTINGS = (
 # What a method that unmixes is asked first: how many materials, and where they come from. These entries stay when
 # another method is chosen, for they mean the same in all.
 MATERIALS = ("endmembers", "endmembers_from", "pixels", "rois", "library", "materials")
-_TITLE: Mapping[Kind, str] = {"restore": "Restoration", "unmix": "Unmixing"}
+_TITLE: Mapping[Kind, str] = {"restore": "Restoration", "unmix": "Method"}
 # Shown first; the others follow in the order of the registry.
 _RECOMMENDED: Mapping[Kind, str] = {"restore": "lowrank", "unmix": "rrlbs"}
+
+_TITLE_CHARACTERS = 42
 
 
 def settings_of(kind: Kind) -> tuple[Option, ...]:
@@ -93,12 +95,16 @@ class MethodForm(QWidget):
         top.setVerticalSpacing(6)
         top.setColumnStretch(1, 1)
         self.task_choice.setVisible(self.task_choice.count() > 1)
-        choices = [("Task", self.task_choice)] if self.task_choice.count() > 1 else []
-        for row, (words, combo) in enumerate([*choices, ("Method", self.method_choice)]):
+        for combo in (self.task_choice, self.method_choice):
             combo.setMinimumContentsLength(12)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            top.addWidget(QLabel(words), row, 0, Qt.AlignmentFlag.AlignLeft)
-            top.addWidget(combo, row, 1)
+        if self.task_choice.count() > 1:
+            for row, (words, combo) in enumerate((("Task", self.task_choice), ("Method", self.method_choice))):
+                top.addWidget(QLabel(words), row, 0, Qt.AlignmentFlag.AlignLeft)
+                top.addWidget(combo, row, 1)
+        else:
+            # The heading says what is chosen; titles are long.
+            top.addWidget(self.method_choice, 0, 0, 1, 2)
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(GAP)
@@ -175,7 +181,7 @@ class MethodForm(QWidget):
         self.method_choice.clear()
         for spec in self._methods.values():
             if self.task() in spec.tasks:
-                self.method_choice.addItem(spec.title, spec.id)
+                self.method_choice.addItem(_short(spec.title), spec.id)
         self.method_choice.setCurrentIndex(max(self.method_choice.findData(before), 0))
         self.method_choice.blockSignals(False)
         self._show_method()
@@ -189,6 +195,7 @@ class MethodForm(QWidget):
                 form.setVisible(pair is chosen and bool(form.options))
         spec = self.method()
         self.task_choice.setToolTip(self.task_choice.currentText())
+        self.method_choice.setToolTip(spec.title)
         self.about.say(spec.summary)
         notes = [*(f"• {limit}" for limit in spec.limits), "", *(reference.text for reference in spec.references)]
         self.about.setToolTip("\n".join(notes))
@@ -199,3 +206,8 @@ class MethodForm(QWidget):
         if before is not None and before is not form:
             self._entered |= {name: value for name, value in before.entries().items() if name in MATERIALS}
             form.put({name: value for name, value in self._entered.items() if form.has(name)})
+
+
+def _short(title: str) -> str:
+    """A title without what it says in brackets, where it would be cut off in a narrow dock."""
+    return title if len(title) <= _TITLE_CHARACTERS else title.partition(" (")[0]

@@ -14,9 +14,11 @@ from hsi_napari.viewer_parts import camera
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Points
+    from napari.layers import Layer, Points
 
 NAME = "pinned spectra"
+# By this entry of their metadata the marks are known, whatever a person calls the layer.
+MARKS = "hsi_pins"
 # Screen size with room for the number; in data pixels it follows from the zoom when a pin is set.
 _SCREEN_PX = 17.0
 
@@ -68,6 +70,7 @@ class PinLayer:
             ndim=2,
             name=NAME,
             features={"number": np.empty(0, int)},
+            metadata={MARKS: True},
             border_color="white",
             border_width=0.1,
             symbol="disc",
@@ -103,3 +106,21 @@ class PinLayer:
         moved = self._moved()
         if moved is not None:
             moved(places)
+
+
+def pinned_pixels(viewer: ViewerModel, layer: Layer) -> tuple[list[tuple[int, int]], int]:
+    """The (row, col) of a cube's layer that are pinned, each once, by the numbers of their pins; and how many lie
+    outside it."""
+    height, width = (int(n) for n in layer.data.shape[-2:])
+    lead = (0.0,) * (layer.ndim - 2)
+    found: dict[tuple[int, int], None] = {}
+    outside = 0
+    for marks in (marks for marks in viewer.layers if MARKS in marks.metadata):
+        for place in np.asarray(marks.data, dtype=float):
+            position = np.asarray(layer.world_to_data((*lead, *marks.data_to_world(place)[-2:])))[-2:]
+            row, col = (int(n) for n in np.floor(position + 0.5))
+            if 0 <= row < height and 0 <= col < width:
+                found[row, col] = None
+            else:
+                outside += 1
+    return list(found), outside

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 
 from hsi_app.device import format_bytes
 from hsi_napari import exports
-from hsi_napari.sections import Note, Section
-from hsi_napari.worker import TaskWorker, one_line
+from hsi_napari.export_section import ExportSection
+from hsi_napari.sections import Note
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -22,14 +21,8 @@ if TYPE_CHECKING:
     from hsi_napari.theme import ThemeColours
 
 
-class ResultPanel(Section):
-    """The last run of the dock.
-
-    ``told`` and ``failed`` carry one line each for the dock's message.
-    """
-
-    told = Signal(str)
-    failed = Signal(str)
+class ResultPanel(ExportSection):
+    """The last run of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Result", parent, is_open=True)
@@ -74,33 +67,21 @@ class ResultPanel(Section):
     def save_to(self, path: Path) -> None:
         """Save the restored cube; the format follows from the extension."""
         result = self._held()
-        self._start(lambda: exports.save_result(result, path))
+        self.export(lambda: exports.save_result(result, path))
 
     def save_recipe_to(self, path: Path) -> None:
         """Save the run as a recipe."""
         result = self._held()
-        self._start(lambda: exports.save_recipe(result, path))
+        self.export(lambda: exports.save_recipe(result, path))
 
     def report_to(self, path: Path) -> None:
         """Write the report page."""
         result = self._held()
-        self._start(lambda: exports.save_report(result, path))
+        self.export(lambda: exports.save_report(result, path))
 
     def _held(self) -> Result:
         assert self.result is not None, "the buttons show only with a result"
         return self.result
-
-    def _start(self, call: Any) -> None:
-        worker = TaskWorker(call)
-        worker.returned.connect(self._saved)
-        worker.errored.connect(self._not_saved)
-        worker.start()
-
-    def _saved(self, path: object) -> None:
-        self.told.emit(f"Saved {path}")
-
-    def _not_saved(self, error: Exception) -> None:
-        self.failed.emit(one_line(error))
 
     def _compare(self, is_before: bool) -> None:
         layer = None if self._layer is None else self._layer()

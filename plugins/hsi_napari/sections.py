@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from hsi_napari.theme import ThemeColours
@@ -19,6 +19,14 @@ class Note(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.setVisible(bool(text))
+
+    def sizeHint(self) -> QSize:
+        """One line: layouts ask for the height at the width there is; Qt's guess of both left a gap at the end."""
+        return QSize(0, self.fontMetrics().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """As ``sizeHint``."""
+        return self.sizeHint()
 
     def say(self, text: str) -> None:
         """Show a text; an empty one hides the note."""

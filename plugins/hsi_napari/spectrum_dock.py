@@ -163,7 +163,9 @@ class SpectrumDock(Dock):
     def _newest(self) -> Layer | None:
         """The layer last restored from the first cube."""
         first = self.first_choice.layer()
-        made = [] if first is None else [r for r in lineage.restored_from(first) if r in self.viewer.layers]
+        made = [] if first is None else lineage.restored_from(first)
+        # Abundances have no spectra to compare.
+        made = [layer for layer in made if layer in self.viewer.layers and is_cube(layer)]
         return made[-1] if made else None
 
     def _changed_layers(self, event: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""The plot of the Spectrum dock, drawn with pyqtgraph."""
+"""The plot of spectra, drawn with pyqtgraph."""
 
 from __future__ import annotations
 
@@ -73,7 +73,10 @@ class SpectrumPlot(QWidget):
 
     def show_pins(self, model: SpectrumModel) -> None:
         """Draw the pinned spectra and name them in the legend."""
-        is_pair = model.second is not None
+        self.show_lines(model.curves(), model.second is not None)
+
+    def show_lines(self, curves: Sequence[Curve], is_pair: bool = False, *, is_named: bool = True) -> None:
+        """Draw these spectra instead of those before, and name them in the legend unless their colours say enough."""
         self._drop(self._pins)
         # Before and after of a pin side by side. A new legend each time: pyqtgraph's own keeps the rows of entries
         # that were removed and puts later ones outside.
@@ -81,7 +84,7 @@ class SpectrumPlot(QWidget):
         self.item.legend = None
         self.legend = self._new_legend(2 if is_pair else 1)
         self._paint_legend()
-        self._pins = self._drawn(model.curves(), is_pair, width=1.8)
+        self._pins = self._drawn(curves, is_pair, width=1.8, is_named=is_named)
 
     def show_hover(self, curves: Sequence[Curve]) -> None:
         """Draw the spectrum under the mouse, thin and without a legend entry."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 # Lines of pins: distinct for colour-blind eyes and of middle lightness, so that they show on dark and light.
 LINE_COLOURS = ("#e8871e", "#3c9dd0", "#2ca25f", "#d1609e", "#b59410", "#8c6bd6", "#d1524f", "#17a2a2")
+# Layers of materials, which add up on black: the same, and four more.
+MATERIAL_COLOURS = (*LINE_COLOURS, "#e0d04a", "#8bd450", "#5a6bf0", "#b0753f")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,12 @@ def readable_on(colour: str) -> str:
     """Black or white, whichever can be read on a colour (weights of ITU-R BT.601)."""
     red, green, blue = _channels(colour)
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
+
+
+def ramp(colour: str) -> dict[str, Any]:
+    """A colour map from black to a colour, as napari takes it."""
+    top = [channel / 255 for channel in _channels(colour)]
+    return {"name": f"black to {colour}", "colors": [[0.0, 0.0, 0.0, 1.0], [*top, 1.0]]}
 
 
 def _channels(colour: str) -> list[int]:

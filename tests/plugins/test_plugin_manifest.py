@@ -39,7 +39,7 @@ def test_the_manifest_is_valid(manifest: PluginManifest) -> None:
 def test_every_command_leads_to_something_callable(manifest: PluginManifest) -> None:
     for command in manifest.contributions.commands or []:
         module, _, name = str(command.python_name).partition(":")
-        if name in ("RestoreDock", "SpectrumDock"):
+        if name.endswith("Dock"):
             pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
         assert callable(getattr(importlib.import_module(module), name)), command.id
 
@@ -75,7 +75,8 @@ def test_the_plugin_loads_no_heavy_package_before_it_is_used() -> None:
 @pytest.mark.slow  # starts a second napari
 def test_the_docks_load_no_torch_before_a_run() -> None:
     pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
-    code = "import sys, hsi_napari.restore_dock, hsi_napari.spectrum_dock\nprint('torch' in sys.modules)"
+    docks = "hsi_napari.restore_dock, hsi_napari.spectrum_dock, hsi_napari.unmix_dock"
+    code = f"import sys, {docks}\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
