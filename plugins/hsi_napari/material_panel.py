@@ -74,8 +74,8 @@ class MaterialPanel(ExportSection):
         self.result, self.group = result, group
         self.summary.say(words_of(result.record))
         self.notes.say("\n".join(f"• {note}" for note in result.record.get("notes", ())))
-        self.scene.setChecked(False)
         self.table.show_materials(group.materials)
+        self.scene.setChecked(False)
         self.sync()
         model = SpectrumModel((), Source(result.observed.name, result.observed))
         self.plot.show_axis(model)

@@ -72,6 +72,23 @@ def full_cube() -> Cube:
     )  # fmt: skip
 
 
+@pytest.fixture
+def three_materials() -> Cube:
+    """Smooth spectra mixed linearly between three corners where one is alone; 30 bands, one bad, 18 x 16 px."""
+    bands, rows, cols = 30, 18, 16
+    x = np.linspace(0, 1, bands)
+    spectra = np.stack([0.1 + 0.5 * x, 0.5 - 0.4 * x, 0.15 + 0.5 * np.exp(-((x - 0.5) ** 2) / 0.02)])
+    down, right = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, cols), indexing="ij")
+    shares = np.stack([1 - down, down * right, down * (1 - right)])
+    shares[:, 0] = np.stack([1 - right[0], right[0], 0 * right[0]])
+    noise = np.random.default_rng(2).normal(0, 1e-3, (bands, rows, cols))
+    values = (np.tensordot(spectra, shares, axes=(0, 0)) + noise).astype(np.float32)
+    return Cube(
+        values, BandAxis(bands, np.linspace(450, 900, bands), bad=np.arange(bands) == 12), unit="reflectance",
+        name="field", georef=GeoRef((5.0, 0.0, 400_000.0, 0.0, -5.0, 5_800_000.0), "EPSG:32633"),
+    )  # fmt: skip
+
+
 class CountingArray:
     """An array that stays 'on disk' and counts the samples that were asked for."""
 
