@@ -103,8 +103,8 @@ def spoilt_table(seeds: int) -> list[dict[str, object]]:
             good = np.setdiff1d(np.arange(cube.shape[0]), bad)
             noisy = clean.clone()
             values = torch.from_numpy(cube.read().reshape(cube.shape[0], -1)).double()
-            # The loss alone: corruption after normalisation, as strong as the normalised cube's maximum.
-            noisy[bad] = values[bad] * float(clean.max()) / float(scene.cube.read().max())
+            # The loss alone: corruption after normalisation, half as strong again as the brightest sample.
+            noisy[bad] = values[bad] * 1.5 * float(clean.max()) / float(scene.cube.read().max())
             for title, params in (("NMF, clean start", NmfParameters()), ("RRLbS, clean start", RrlbsParameters())):
                 # The published weights, set on the clean channels; the loss must cope with the others.
                 objective = objective_of(params, clean[good])

@@ -262,7 +262,7 @@ def _band_axis(
             bad = columns["bbl"] <= 0
     else:
         notes.append("opened without the file's wavelengths")
-    names: tuple[str, ...] | None = tuple(as_list(entries["band names"])) if "band names" in entries else None
+    names = as_names(entries["band names"], count) if "band names" in entries else None
     if names is not None and len(names) != count:
         if len(names) > 1 or count == 1:
             notes.append(f"band names left out: {len(names)} for {count} bands")

@@ -82,6 +82,11 @@ def as_list(value: str) -> list[str]:
     return value.split()
 
 
+def as_names(value: str, count: int) -> tuple[str, ...]:
+    """The parts of a list of names; a single name may hold spaces."""
+    return (" ".join(value.split()),) if count == 1 and "," not in value else tuple(as_list(value))
+
+
 def as_lines(value: str) -> list[str]:
     """The lines of an entry of free text, without empty ones."""
     return [line.strip() for line in value.split("\n") if line.strip()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from hsi_app.errors import CubeError, FormatError, HsiError, OutputError
 from hsi_app.files import check_target, write_bytes, write_text
 from hsi_app.io.envi import find_pair
-from hsi_app.io.envi_header import DTYPES, as_list, format_entry, read_header, whole
+from hsi_app.io.envi_header import DTYPES, as_list, as_names, format_entry, read_header, whole
 from hsi_app.io.wavelengths import VECTOR_NAMES, WIDTH_NAMES, nm_per_unit, numbers, to_nm
 from hsi_app.library import SpectralLibrary
 
@@ -78,7 +78,7 @@ def _read_envi(path: Path) -> SpectralLibrary:
         if ("reflectance scale factor" in entries)
         else 1.0
     )
-    names = as_list(entries["spectra names"]) if "spectra names" in entries else []
+    names: Sequence[str] = as_names(entries["spectra names"], count) if "spectra names" in entries else ()
     if len(names) != count:
         names = [f"spectrum {k}" for k in range(1, count + 1)]
     unit = entries.get("wavelength units")

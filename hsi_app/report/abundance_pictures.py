@@ -14,10 +14,10 @@ from hsi_app.report.sampling import thumbnail
 if TYPE_CHECKING:
     from hsi_app.unmixing.result import Unmixing
 
-# Told apart on light and dark ground, and by most colour-blind readers (after Okabe and Ito 2008, four more added).
+# Told apart on light and dark ground, and where they add up on black.
 COLOURS = (
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#8c564b", "#7f7f7f", "#9467bd",
-    "#bcbd22", "#17becf",
+    "#e8871e", "#3c9dd0", "#2ca25f", "#d1609e", "#b59410", "#8c6bd6", "#d1524f", "#17a2a2", "#e0d04a", "#8bd450",
+    "#5a6bf0", "#b0753f",
 )  # fmt: skip
 MOST_SHOWN = len(COLOURS)
 

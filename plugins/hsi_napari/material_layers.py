@@ -10,12 +10,12 @@ import numpy as np
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
-from hsi_app.report.abundance_pictures import largest
+from hsi_app.report.abundance_pictures import COLOURS, largest
 from hsi_app.unmixing.result import ERROR_BANDS
 from hsi_napari.facts import FACTS, RUN, facts_of
 from hsi_napari.layers import AXES, plain_record
 from hsi_napari.placing import LayerData, placed
-from hsi_napari.theme import MATERIAL_COLOURS, ramp
+from hsi_napari.theme import ramp
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -46,7 +46,7 @@ def materials_of(result: Unmixing) -> list[Material]:
     facts = result.record["trace"]["materials"]
     return [
         Material(k, result.names[k], colour, facts[k]["mean_abundance"], facts[k]["prevails_in_pixels"])
-        for k, colour in zip(largest(result), MATERIAL_COLOURS, strict=False)
+        for k, colour in zip(largest(result), COLOURS, strict=False)
     ]
 
 

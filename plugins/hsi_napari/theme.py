@@ -7,8 +7,6 @@ from typing import Any
 
 # Lines of pins: distinct for colour-blind eyes and of middle lightness, so that they show on dark and light.
 LINE_COLOURS = ("#e8871e", "#3c9dd0", "#2ca25f", "#d1609e", "#b59410", "#8c6bd6", "#d1524f", "#17a2a2")
-# Layers of materials, which add up on black: the same, and four more.
-MATERIAL_COLOURS = (*LINE_COLOURS, "#e0d04a", "#8bd450", "#5a6bf0", "#b0753f")
 
 
 @dataclass(frozen=True)

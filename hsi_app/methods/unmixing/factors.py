@@ -47,7 +47,8 @@ def prepare(scene: Scene, params: FactorParameters, task: str, job: Job) -> Shar
         "stop": np.array(factors.stop),
     }
     maps = ("guidance",) if isinstance(params, RrlbsParameters) else ()
-    return build_model(survey, found, endmembers, factors.abundances, weights, maps=maps, details=details).to_shared()
+    shares = factors.abundances / factors.abundances.sum(0)
+    return build_model(survey, found, endmembers, shares, weights, maps=maps, details=details).to_shared()
 
 
 def objective_of(params: FactorParameters, spectra: torch.Tensor) -> Objective:
