@@ -98,6 +98,18 @@ def test_many_materials_that_look_alike(real_data: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(("count", "apart"), [(4, 1e-3), (4, 1e-7), (6, 1e-7), (9, 1e-3), (9, 1e-4)])
+def test_an_endmember_that_is_nearly_a_mixture_of_others(count: int, apart: float) -> None:
+    # Above six materials the normal equations square the condition, which is 3e4 at a distance of 1e-4.
+    spectra, endmembers = mixture(count, 100)
+    endmembers[:, 1] = 0.7 * endmembers[:, 0] + 0.3 * endmembers[:, 2]
+    endmembers[:, 1] += apart * np.random.default_rng(4).normal(size=BANDS)
+    found = solved(spectra, endmembers)
+    np.testing.assert_allclose(found, brute_force(spectra, endmembers), atol=1e-6)
+    assert found.min() >= 0
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-9)
+
+
 @pytest.mark.parametrize("count", [3, 9])
 def test_endmembers_given_twice_share_their_abundance(count: int) -> None:
     spectra, endmembers = mixture(count)
