@@ -16,7 +16,7 @@ import numpy as np
 from hsi_app.bands import BandAxis
 from hsi_app.cube import ArrayLike, Cube
 from hsi_app.errors import FormatError
-from hsi_app.io.envi_header import COMPLEX_CODES, DTYPES, as_lines, as_list, read_header, whole
+from hsi_app.io.envi_header import COMPLEX_CODES, DTYPES, as_lines, as_list, as_names, read_header, whole
 from hsi_app.io.lazy import INTERLEAVES, RawValues
 from hsi_app.io.map_frame import parse_map_info
 from hsi_app.io.wavelengths import from_names, nm_per_unit, numbers, to_nm

@@ -10,13 +10,13 @@ import pytest
 from hsi_napari.layers import cube_to_layer
 from hsi_napari.material_layers import map_layers, material_layer, materials_of
 from hsi_napari.placing import placed
-from hsi_napari.theme import MATERIAL_COLOURS
 from napari.components import ViewerModel
 from napari.layers import Layer
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
 from hsi_app.library import SpectralLibrary
+from hsi_app.report.abundance_pictures import COLOURS
 from hsi_app.unmixing.result import Channels, Unmixing
 
 pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
@@ -92,7 +92,7 @@ def test_of_many_materials_the_twelve_largest_are_shown_and_the_dock_says_so(
 def test_there_are_as_many_different_colours_as_materials_may_be_shown() -> None:
     from hsi_app.report.abundance_pictures import MOST_SHOWN
 
-    assert len(set(MATERIAL_COLOURS)) == len(MATERIAL_COLOURS) == MOST_SHOWN
+    assert len(set(COLOURS)) == len(COLOURS) == MOST_SHOWN
 
 
 def test_maps_are_hidden_and_stretched_to_most_of_their_values(full_cube: Cube) -> None:
