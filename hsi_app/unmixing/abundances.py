@@ -52,7 +52,9 @@ def solve_abundances(
 
     Returns
     -------
-    (K, N) float64 tensor; NaN for pixels with fewer observed bands than endmembers.
+    (K, N) float64 tensor; NaN for pixels with fewer observed bands than endmembers. Above six endmembers the normal
+    equations are solved: of endmembers that agree to five digits (condition of M above 1e5) single pixels may share the
+    abundance in another way, at a residual that is the same to six digits.
 
     Raises
     ------

@@ -47,6 +47,43 @@ def window(toolkit: Any, request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def viewer() -> Any:
+    """napari's viewer without a window."""
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+@pytest.fixture
+def layer(viewer: Any, full_cube: Cube) -> Any:
+    """``full_cube`` as a layer of the viewer."""
+    from hsi_napari.layers import cube_to_layer
+    from napari.layers import Layer
+
+    return viewer.add_layer(Layer.create(*cube_to_layer(full_cube)))
+
+
+@pytest.fixture
+def spectra(viewer: Any, layer: Any, toolkit: Any) -> Any:
+    """The spectrum dock beside the layer."""
+    from hsi_napari.spectrum_dock import SpectrumDock
+
+    dock = SpectrumDock(viewer)
+    toolkit.addWidget(dock)
+    return dock
+
+
+@pytest.fixture
+def unmix_dock(viewer: Any, layer: Any, toolkit: Any) -> Any:
+    """The unmix dock beside the layer."""
+    from hsi_napari.unmix_dock import UnmixDock
+
+    dock = UnmixDock(viewer)
+    toolkit.addWidget(dock)
+    return dock
+
+
+@pytest.fixture
 def full_cube() -> Cube:
     """Every fact a cube can carry; 6 bands, 12 x 10 px, one bad band, a missing corner, unequal wavelengths."""
     rng = np.random.default_rng(5)

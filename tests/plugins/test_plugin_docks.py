@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hsi_napari import lineage
 from hsi_napari.facts import RUN
-from hsi_napari.layers import cube_of, cube_to_layer
+from hsi_napari.layers import cube_of
 from napari.components import ViewerModel
 from napari.layers import Layer
 
@@ -26,29 +26,10 @@ pytestmark = pytest.mark.usefixtures("toolkit")
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def layer(viewer: ViewerModel, full_cube: Cube) -> Layer:
-    return viewer.add_layer(Layer.create(*cube_to_layer(full_cube)))
-
-
-@pytest.fixture
 def dock(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
     from hsi_napari.restore_dock import RestoreDock
 
     dock = RestoreDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
-@pytest.fixture
-def spectra(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.spectrum_dock import SpectrumDock
-
-    dock = SpectrumDock(viewer)
     toolkit.addWidget(dock)
     return dock
 

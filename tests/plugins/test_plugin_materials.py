@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hsi_napari.layers import cube_to_layer
 from hsi_napari.material_layers import map_layers, material_layer, materials_of
 from hsi_napari.placing import placed
 from napari.components import ViewerModel
@@ -47,46 +46,18 @@ def made_result(cube: Cube, count: int) -> Unmixing:
     )  # fmt: skip
 
 
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def layer(viewer: ViewerModel, full_cube: Cube) -> Layer:
-    return viewer.add_layer(Layer.create(*cube_to_layer(full_cube)))
-
-
-@pytest.fixture
-def dock(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.unmix_dock import UnmixDock
-
-    dock = UnmixDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
-@pytest.fixture
-def spectra(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.spectrum_dock import SpectrumDock
-
-    dock = SpectrumDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
 # ---- layers --------------------------------------------------------------------------------------------------------
 
 
 def test_of_many_materials_the_twelve_largest_are_shown_and_the_dock_says_so(
-    viewer: ViewerModel, layer: Layer, dock: Any, full_cube: Cube
+    viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube
 ) -> None:
-    dock._take_in(made_result(full_cube, 15), layer)
+    unmix_dock._take_in(made_result(full_cube, 15), layer)
     shown = [found.name for found in reversed(viewer.layers) if found.blending == "additive"]
     assert shown == [f"scene: material {k}" for k in range(15, 3, -1)]
-    assert dock.results.table.rowCount() == len(dock.results.plot.lines()) == 12
+    assert unmix_dock.results.table.rowCount() == len(unmix_dock.results.plot.lines()) == 12
     told = "Added the 12 largest of 15 materials; saving the result keeps all. Hidden: error, guidance."
-    assert dock.run_panel.message.text() == told
+    assert unmix_dock.run_panel.message.text() == told
 
 
 def test_there_are_as_many_different_colours_as_materials_may_be_shown() -> None:
@@ -124,46 +95,48 @@ def test_a_flipped_source_keeps_scale_and_place_exactly() -> None:
 # ---- the group -----------------------------------------------------------------------------------------------------
 
 
-def test_scene_and_materials_change_places(viewer: ViewerModel, layer: Layer, dock: Any, full_cube: Cube) -> None:
-    dock._take_in(made_result(full_cube, 2), layer)
+def test_scene_and_materials_change_places(viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube) -> None:
+    unmix_dock._take_in(made_result(full_cube, 2), layer)
     own = [viewer.layers["scene: material 1"], viewer.layers["scene: material 2"]]
     assert not layer.visible
-    dock.results.scene.click()
+    unmix_dock.results.scene.click()
     assert layer.visible
     assert not any(found.visible for found in own)
-    dock.results.scene.click()
+    unmix_dock.results.scene.click()
     assert not layer.visible
     assert all(found.visible for found in own)
     assert not viewer.layers["scene: error"].visible
 
 
 def test_a_second_run_puts_the_first_away_and_covers_the_scene_again(
-    viewer: ViewerModel, layer: Layer, dock: Any, full_cube: Cube
+    viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube
 ) -> None:
-    dock._take_in(made_result(full_cube, 2), layer)
+    unmix_dock._take_in(made_result(full_cube, 2), layer)
     first = [found for found in viewer.layers if found.blending == "additive"]
-    dock._take_in(made_result(full_cube, 3), layer)
+    unmix_dock._take_in(made_result(full_cube, 3), layer)
     assert not any(found.visible for found in [*first, layer])
-    dock.results.scene.click()
+    unmix_dock.results.scene.click()
     assert layer.visible
     assert not any(found.visible for found in first)
 
 
-def test_removing_a_run_shows_the_scene_again(viewer: ViewerModel, layer: Layer, dock: Any, full_cube: Cube) -> None:
-    dock._take_in(made_result(full_cube, 2), layer)
-    dock.results.remove.click()
+def test_removing_a_run_shows_the_scene_again(
+    viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube
+) -> None:
+    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    unmix_dock.results.remove.click()
     assert list(viewer.layers) == [layer]
     assert layer.visible
-    assert dock.results.isHidden()
+    assert unmix_dock.results.isHidden()
 
 
 def test_the_boxes_of_the_list_and_the_eyes_of_the_layers_agree(
-    viewer: ViewerModel, layer: Layer, dock: Any, full_cube: Cube
+    viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube
 ) -> None:
     from qtpy.QtCore import Qt
 
-    dock._take_in(made_result(full_cube, 2), layer)
-    item, found = dock.results.table.item(0, 0), viewer.layers["scene: material 1"]
+    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    item, found = unmix_dock.results.table.item(0, 0), viewer.layers["scene: material 1"]
     item.setCheckState(Qt.CheckState.Unchecked)
     assert not found.visible
     found.visible = True
@@ -173,28 +146,28 @@ def test_the_boxes_of_the_list_and_the_eyes_of_the_layers_agree(
     assert not item.flags() & Qt.ItemFlag.ItemIsUserCheckable
 
 
-def test_an_empty_name_is_taken_back(viewer: ViewerModel, layer: Layer, dock: Any, full_cube: Cube) -> None:
-    dock._take_in(made_result(full_cube, 2), layer)
-    dock.results.table.item(0, 0).setText("  ")
-    assert dock.results.table.item(0, 0).text() == "material 1"
+def test_an_empty_name_is_taken_back(viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube) -> None:
+    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    unmix_dock.results.table.item(0, 0).setText("  ")
+    assert unmix_dock.results.table.item(0, 0).text() == "material 1"
     assert "scene: material 1" in viewer.layers
 
 
 def test_materials_stay_under_what_is_painted_and_are_not_compared_as_cubes(
-    viewer: ViewerModel, layer: Layer, dock: Any, spectra: Any, full_cube: Cube
+    viewer: ViewerModel, layer: Layer, unmix_dock: Any, spectra: Any, full_cube: Cube
 ) -> None:
     labels = viewer.add_labels(np.zeros((12, 10), int))
     spectra.pin(5, 6)
     viewer.layers.selection.active = layer
-    dock._take_in(made_result(full_cube, 2), layer)
+    unmix_dock._take_in(made_result(full_cube, 2), layer)
     assert [found.name for found in viewer.layers][-2:] == [labels.name, "pinned spectra"]
     assert spectra.second_choice.layer() is None
 
 
-def test_the_number_that_was_found_is_ready_to_be_changed(dock: Any, layer: Layer, full_cube: Cube) -> None:
-    dock.form.choose("unmix", "fcls")
-    dock._take_in(made_result(full_cube, 5), layer)
-    form = dock.form.options()[0]
+def test_the_number_that_was_found_is_ready_to_be_changed(unmix_dock: Any, layer: Layer, full_cube: Cube) -> None:
+    unmix_dock.form.choose("unmix", "fcls")
+    unmix_dock._take_in(made_result(full_cube, 5), layer)
+    form = unmix_dock.form.options()[0]
     assert "endmembers" not in form.values()
     form.auto("endmembers").setChecked(False)
     assert form.values()["endmembers"] == 5

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hsi_napari.layers import cube_to_layer
 from hsi_napari.region_files import RegionFiles, region_layers
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -21,67 +20,39 @@ pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("toolkit")]
 
 
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def layer(viewer: ViewerModel, full_cube: Cube) -> Layer:
-    return viewer.add_layer(Layer.create(*cube_to_layer(full_cube)))
-
-
-@pytest.fixture
-def dock(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.unmix_dock import UnmixDock
-
-    dock = UnmixDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
-@pytest.fixture
-def spectra(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.spectrum_dock import SpectrumDock
-
-    dock = SpectrumDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
-def test_pins_fill_the_option(layer: Layer, dock: Any, spectra: Any) -> None:
+def test_pins_fill_the_option(layer: Layer, unmix_dock: Any, spectra: Any) -> None:
     layer.translate = (0, 2, 3)
     for place in ((5, 6), (9, 8), (5.2, 6.1)):
         spectra.pin(*place)
-    dock.sources.use_pins()
-    values = dock.form.options()[0].values()
+    unmix_dock.sources.use_pins()
+    values = unmix_dock.form.options()[0].values()
     assert (values["pixels"], values["endmembers_from"]) == ("3,3 7,5", "pixels")
     assert "endmembers" not in values
-    assert dock.run_panel.message.text() == "2 pinned pixels are the endmembers."
+    assert unmix_dock.run_panel.message.text() == "2 pinned pixels are the endmembers."
 
 
-def test_without_pins_the_dock_says_how_to_pin(dock: Any) -> None:
-    dock.sources.use_pins()
-    assert dock.run_panel.message.is_error
-    assert "Spectrum dock" in dock.run_panel.message.text()
-    assert dock.form.options()[0].values()["endmembers_from"] == "edaa"
+def test_without_pins_the_dock_says_how_to_pin(unmix_dock: Any) -> None:
+    unmix_dock.sources.use_pins()
+    assert unmix_dock.run_panel.message.is_error
+    assert "Spectrum dock" in unmix_dock.run_panel.message.text()
+    assert unmix_dock.form.options()[0].values()["endmembers_from"] == "edaa"
 
 
 @pytest.mark.parametrize("shape", [(12, 10), (6, 12, 10)])
 def test_regions_are_read_as_they_are_painted_at_the_run(
-    viewer: ViewerModel, dock: Any, full_cube: Cube, shape: tuple[int, ...]
+    viewer: ViewerModel, unmix_dock: Any, full_cube: Cube, shape: tuple[int, ...]
 ) -> None:
     labels = viewer.add_labels(np.zeros(shape, int), name="my regions")
-    dock.sources.use_labels(labels)
-    values = dock.form.options()[0].values()
+    unmix_dock.sources.use_labels(labels)
+    values = unmix_dock.form.options()[0].values()
     assert values["endmembers_from"] == "rois"
     labels.data[..., 4:6, 4:6] = 3
-    dock.sources.refresh(full_cube)
+    unmix_dock.sources.refresh(full_cube)
     image = open_cube(values["rois"]).read()
     assert image.shape == (1, 12, 10)
     assert (image[0, 4:6, 4:6] == 3).all()
     assert np.count_nonzero(image) == 4
-    dock.links.cut()
+    unmix_dock.links.cut()
     assert not Path(values["rois"]).exists()
 
 
@@ -92,10 +63,10 @@ def test_labels_of_another_size_are_refused_and_not_offered(viewer: ViewerModel,
         RegionFiles().write(small, full_cube)
 
 
-def test_the_menu_lists_the_layers_that_fit(viewer: ViewerModel, dock: Any) -> None:
+def test_the_menu_lists_the_layers_that_fit(viewer: ViewerModel, unmix_dock: Any) -> None:
     from qtpy.QtWidgets import QMenu
 
-    menu = dock.form.options()[0].findChild(QMenu)
+    menu = unmix_dock.form.options()[0].findChild(QMenu)
     menu.aboutToShow.emit()
     assert [(action.text(), action.isEnabled()) for action in menu.actions()] == [
         ("no Labels layer of the cube's size", False)
@@ -105,15 +76,15 @@ def test_the_menu_lists_the_layers_that_fit(viewer: ViewerModel, dock: Any) -> N
     (action,) = menu.actions()
     assert action.text() == "fields"
     action.trigger()
-    assert dock.form.options()[0].values()["rois"].endswith("fields_1.hdr")
+    assert unmix_dock.form.options()[0].values()["rois"].endswith("fields_1.hdr")
 
 
 @pytest.mark.parametrize("name", ["library", "rois"])
-def test_a_browsed_file_lands_in_its_field(dock: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browsed_file_lands_in_its_field(unmix_dock: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from qtpy.QtWidgets import QFileDialog, QPushButton
 
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("/data/chosen.sli", ""))
-    form = dock.form.options()[0]
+    form = unmix_dock.form.options()[0]
     form.put({"endmembers_from": name})
     field = form.editor(name).widget.parentWidget()
     (button,) = (found for found in field.findChildren(QPushButton) if found.text() == "…")
@@ -126,24 +97,24 @@ def test_a_browsed_file_lands_in_its_field(dock: Any, name: str, monkeypatch: py
     [("edaa", {"endmembers"}), ("vca", {"endmembers"}), ("pixels", {"pixels"}), ("rois", {"rois"}),
      ("library", {"library", "materials"})],
 )  # fmt: skip
-def test_only_what_goes_with_the_source_is_asked_for(dock: Any, source: str, shown: set[str]) -> None:
-    form = dock.form.options()[0]
+def test_only_what_goes_with_the_source_is_asked_for(unmix_dock: Any, source: str, shown: set[str]) -> None:
+    form = unmix_dock.form.options()[0]
     form.put({"endmembers": 4, "pixels": "1,2", "rois": "r", "library": "l", "materials": "m"})
     form.put({"endmembers_from": source})
     assert {"endmembers", "pixels", "rois", "library", "materials"} & set(form.values()) == shown
 
 
-def test_the_recommended_method_comes_first_and_has_no_preview(dock: Any) -> None:
-    choice = dock.form.method_choice
+def test_the_recommended_method_comes_first_and_has_no_preview(unmix_dock: Any) -> None:
+    choice = unmix_dock.form.method_choice
     listed = [choice.itemData(k) for k in range(choice.count())]
     assert listed == ["rrlbs", "fcls", "nmf", "l12-nmf", "sunsal"]
-    assert dock.run_panel.preview.isHidden()
-    assert dock.run_panel.region.isHidden()
-    assert not dock.form.settings.has("keep_observed")
+    assert unmix_dock.run_panel.preview.isHidden()
+    assert unmix_dock.run_panel.region.isHidden()
+    assert not unmix_dock.form.settings.has("keep_observed")
 
 
-def test_a_missing_library_is_asked_for_in_one_line(dock: Any) -> None:
-    dock.form.choose("unmix", "sunsal")
-    dock.run()
-    assert not dock.run_panel.is_running
-    assert "library" in dock.run_panel.message.text()
+def test_a_missing_library_is_asked_for_in_one_line(unmix_dock: Any) -> None:
+    unmix_dock.form.choose("unmix", "sunsal")
+    unmix_dock.run()
+    assert not unmix_dock.run_panel.is_running
+    assert "library" in unmix_dock.run_panel.message.text()

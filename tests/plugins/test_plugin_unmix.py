@@ -30,11 +30,6 @@ PURE = ((0, 0), (0, COLS - 1), (ROWS - 1, 0))
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def layer(viewer: ViewerModel, three_materials: Cube) -> Layer:
     data, options, kind = cube_to_layer(three_materials)
     placing = {"scale": (1, 0.5, 0.5), "translate": (0, 10, 20)}

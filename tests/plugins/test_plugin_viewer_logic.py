@@ -18,11 +18,6 @@ from hsi_app.errors import CubeError
 from hsi_app.tiling import Window
 
 
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
 def add(viewer: ViewerModel, cube: Cube, **place: object) -> Layer:
     data, options, kind = cube_to_layer(cube)
     return viewer.add_layer(Layer.create(data, {**options, **place}, kind))

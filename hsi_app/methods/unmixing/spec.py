@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from hsi_app.methods.registry import Extent, MethodSpec, Reference
@@ -190,15 +191,17 @@ class SunsalParameters(MixtureParameters):
     )
 
 
-_EDAA = Reference(
-    "A. Zouaoui, G. Muhawenayo, B. Rasti, J. Chanussot and J. Mairal, Entropic descent archetypal analysis for blind"
-    " hyperspectral unmixing, IEEE Trans. Image Processing 32, 2023.",
-    "arXiv:2209.11002",
-)
-_HYSIME = Reference(
-    "J. M. Bioucas-Dias and J. M. P. Nascimento, Hyperspectral subspace identification,"
-    " IEEE Trans. Geosci. Remote Sens. 46(8), 2008.",
-    "doi:10.1109/TGRS.2008.918089",
+_FINDING = (
+    Reference(
+        "A. Zouaoui, G. Muhawenayo, B. Rasti, J. Chanussot and J. Mairal, Entropic descent archetypal analysis for"
+        " blind hyperspectral unmixing, IEEE Trans. Image Processing 32, 2023.",
+        "arXiv:2209.11002",
+    ),
+    Reference(
+        "J. M. Bioucas-Dias and J. M. P. Nascimento, Hyperspectral subspace identification,"
+        " IEEE Trans. Geosci. Remote Sens. 46(8), 2008.",
+        "doi:10.1109/TGRS.2008.918089",
+    ),
 )
 _FOUND = (
     "Endmembers found in the scene are mixtures of its pixels: a material that is pure nowhere, and not spanned by"
@@ -223,8 +226,7 @@ FCLS = MethodSpec(
             " material quantification in hyperspectral imagery, IEEE Trans. Geosci. Remote Sens. 39(3), 2001.",
             "doi:10.1109/36.911111",
         ),
-        _EDAA,
-        _HYSIME,
+        *_FINDING,
     ),
     limits=_FOUND,
 )
@@ -245,52 +247,41 @@ NMF = MethodSpec(
             " Nature 401, 1999.",
             "doi:10.1038/44565",
         ),
-        _EDAA,
-        _HYSIME,
+        *_FINDING,
     ),
     limits=(*_FOUND, "A channel full of noise that screening misses pulls the abundances with it; rrlbs does not."),
 )
 
-L12_NMF = MethodSpec(
+L12_NMF = replace(
+    NMF,
     id="l12-nmf",
     title="Sparse factorisation (l1/2-NMF)",
     summary="Factorise with a penalty on the square roots of the abundances, so that few materials share a pixel.",
-    tasks=("unmix",),
     parameters=HalfNmfParameters,
-    run="hsi_app.methods.unmixing.factors:unmix_tile",
-    prepare="hsi_app.methods.unmixing.factors:prepare",
-    extent=_TILE,
-    is_stochastic=True,
     references=(
         Reference(
             "Y. Qian, S. Jia, J. Zhou and A. Robles-Kelly, Hyperspectral unmixing via L1/2 sparsity-constrained"
             " nonnegative matrix factorization, IEEE Trans. Geosci. Remote Sens. 49(11), 2011.",
             "doi:10.1109/TGRS.2011.2144605",
         ),
-        _EDAA,
-        _HYSIME,
+        *_FINDING,
     ),
-    limits=(*_FOUND, "The published weight over-sparsifies brightness-normalised scenes; look at the fractions."),
+    limits=(*_FOUND, "Small fractions are taken to zero first; look at the abundances where much is mixed."),
 )
 
-RRLBS = MethodSpec(
+RRLBS = replace(
+    NMF,
     id="rrlbs",
     title="Robust factorisation with learned sparsity (RRLbS)",
     summary="Factorise so that a bad channel counts linearly, with a sparsity that each pixel learns.",
-    tasks=("unmix",),
     parameters=RrlbsParameters,
-    run="hsi_app.methods.unmixing.factors:unmix_tile",
-    prepare="hsi_app.methods.unmixing.factors:prepare",
-    extent=_TILE,
-    is_stochastic=True,
     references=(
         Reference(
             "F. Zhu, Y. Wang, B. Fan, G. Meng and C. Pan, Effective spectral unmixing via robust representation and"
             " learning-based sparsity, 2014.",
             "arXiv:1409.0685",
         ),
-        _EDAA,
-        _HYSIME,
+        *_FINDING,
     ),
     limits=(
         *_FOUND,
