@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,12 @@ from hsi_app.errors import CubeError, ParameterError
 FILL = 1e30
 # Bands whose centres differ by less than this are the same, nm.
 SAME_NM = 0.5
+# Not taken from hsi_app.physics, which needs torch.
+FWHM_TO_STD = 1 / (2 * math.sqrt(2 * math.log(2)))
+# No line is drawn across a hole of this many spacings: it was not measured.
+HOLE_SPACINGS = 10
+# A Gaussian mean needs this share of the response on measured samples; nearer an end or a hole it leans to one side.
+NEEDED_RESPONSE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +51,10 @@ class SpectralLibrary:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        spectra = np.array(self.spectra, dtype=np.float64)
+        given = np.asarray(self.spectra)
+        if given.dtype.kind not in "buif":
+            raise CubeError(f"spectra of {given.dtype}; a library needs real numbers.")
+        spectra = np.array(given, dtype=np.float64)
         if spectra.ndim != 2 or 0 in spectra.shape:
             raise CubeError(f"a library of shape {spectra.shape}; give (bands, spectra), at least one of each.")
         spectra[np.abs(spectra) >= FILL] = np.nan
@@ -102,7 +112,8 @@ class SpectralLibrary:
         """The library as a sensor would see it.
 
         Each band is the mean under a Gaussian response where its width is known and wider than the library's spacing
-        there, else the value on the line between the two nearest samples.
+        there, else the value on the line between the two nearest samples. The value on the line also stands for bands
+        at an end or a hole of the library that lose more than a tenth of their response to it.
 
         Parameters
         ----------
@@ -111,33 +122,38 @@ class SpectralLibrary:
 
         Returns
         -------
-        SpectralLibrary of b bands; NaN where the library was not measured
+        SpectralLibrary of b bands; NaN where the library was not measured: more than one spacing beyond its ends, or
+        in a hole of more than ten spacings
 
         Raises
         ------
         CubeError
-            If the library has no wavelengths, or covers fewer than two, or than half, of the bands.
+            If the library has no wavelengths, there is not one width for each centre, or the library covers fewer
+            than two, or than half, of the bands.
         """
         if self.centres_nm is None:
             raise CubeError("the library has no wavelengths, so it cannot be brought to other bands; add them to it.")
-        target = np.asarray(centres_nm, np.float64)
+        target = np.array(centres_nm, np.float64).reshape(-1)
+        axis = BandAxis(target.size, target, fwhm_nm)
+        widths = np.zeros(target.size) if axis.fwhm_nm is None else np.nan_to_num(axis.fwhm_nm)
         order = np.argsort(self.centres_nm, kind="stable")
+        order = order[np.isfinite(self.centres_nm[order])]
         x, y = self.centres_nm[order], self.spectra[order]
-        spacing = np.interp(target, x, np.gradient(x)) if x.size > 1 else np.full(target.shape, np.inf)
-        widths = np.zeros(target.size) if fwhm_nm is None else np.nan_to_num(np.asarray(fwhm_nm, np.float64))
         result = np.full((target.size, self.count), np.nan)
-        for k in range(self.count):
-            seen = np.isfinite(y[:, k])
-            if seen.sum() < 2:
-                continue
-            result[:, k] = _resampled(x[seen], y[seen, k], target, np.where(widths > spacing, widths, 0.0))
+        # Spectra measured at the same wavelengths share one matrix.
+        patterns, group = np.unique(np.isfinite(y), axis=1, return_inverse=True)
+        for number, seen in enumerate(patterns.T):
+            if seen.sum() >= 2:
+                columns = group.reshape(-1) == number
+                weights, reached = _weights(x[seen], target, widths)
+                result[:, columns] = np.where(reached[:, None], weights @ y[np.ix_(seen, columns)], np.nan)
         covered = np.isfinite(result).any(axis=1)
         if covered.sum() < 2 or 2 * covered.sum() < target.size:
             raise CubeError(
-                f"the library spans {x[0]:.0f}-{x[-1]:.0f} nm and covers {covered.sum()} of {target.size} bands"
-                f" ({target.min():.0f}-{target.max():.0f} nm); at least half must be: choose another library."
+                f"the library spans {_span(x)} nm and covers {covered.sum()} of {target.size} bands"
+                f" ({_span(target)} nm); at least two and half must be: choose another library."
             )
-        return replace(self, spectra=result, centres_nm=target, fwhm_nm=fwhm_nm)
+        return replace(self, spectra=result, centres_nm=target, fwhm_nm=axis.fwhm_nm)
 
     def on_bands(self, axis: BandAxis) -> tuple[SpectralLibrary, str | None]:
         """The library on a cube's bands, and what was done in one line; None where the bands agree already.
@@ -157,21 +173,49 @@ class SpectralLibrary:
         if self.bands == axis.count and np.abs(self.centres_nm - axis.centres_nm).max() < SAME_NM:
             return self, None
         found = self.resampled(axis.centres_nm, axis.fwhm_nm)
-        how = "averaged over" if axis.fwhm_nm is not None else "read at"
+        spacing = np.median(np.diff(np.sort(self.centres_nm)))
+        is_wide = axis.fwhm_nm is not None and bool((axis.fwhm_nm > spacing).any())
+        how = "averaged over" if is_wide else "read at"
         return found, f"the library's {self.bands} bands were {how} the cube's {axis.count}."
 
 
-def _resampled(x: np.ndarray, y: np.ndarray, target: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """One spectrum on other bands; width 0 reads it at the centre."""
-    reach = np.gradient(x)
-    inside = (target >= x[0] - reach[0]) & (target <= x[-1] + reach[-1])
-    # A hole wider than ten spacings was not measured; no line is drawn across it.
-    left = np.clip(np.searchsorted(x, target) - 1, 0, x.size - 2)
-    hole = (x[left + 1] - x[left] > 10 * np.median(np.diff(x))) & (target > x[left]) & (target < x[left + 1])
-    values = np.where(inside & ~hole, np.interp(target, x, y), np.nan)
-    wide = (widths > 0) & np.isfinite(values)
-    if wide.any():
-        from hsi_app.physics.spectral import gaussian_response
+def _span(centres_nm: np.ndarray) -> str:
+    known = centres_nm[np.isfinite(centres_nm)]
+    return f"{known.min():.0f}-{known.max():.0f}" if known.size else "unknown"
 
-        values[wide] = gaussian_response(target[wide], widths[wide], x) @ y
-    return values
+
+def _weights(x: np.ndarray, target: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each sample counts in each band, and which bands are reached.
+
+    Parameters
+    ----------
+    x : (n,) ascending wavelengths of the samples, n >= 2, nm
+    target, widths : (b,) centres and full widths at half maximum, nm; width 0 reads at the centre
+
+    Returns
+    -------
+    weights : (b, n) float64, rows add to one
+    reached : (b,) bool
+    """
+    gaps = np.diff(x)
+    # Sensors whose detectors overlap have wavelengths twice.
+    is_hole = gaps > HOLE_SPACINGS * (np.median(gaps[gaps > 0]) if gaps.any() else 0.0)
+    left = np.clip(np.searchsorted(x, target) - 1, 0, x.size - 2)
+    gap, past = gaps[left], target - x[left]
+    reached = (target >= x[0] - gaps[0]) & (target <= x[-1] + gaps[-1])
+    reached &= ~(is_hole[left] & (past > 0) & (past < gap))
+    share = np.clip(np.divide(past, gap, out=np.zeros_like(past), where=gap > 0), 0.0, 1.0)
+    weights = np.zeros((target.size, x.size))
+    rows = np.arange(target.size)
+    weights[rows, left], weights[rows, left + 1] = 1.0 - share, share
+    wide = np.flatnonzero(reached & (widths > gap))
+    if wide.size:
+        std = widths[wide, None] * FWHM_TO_STD
+        # Each sample stands for half the way to its neighbours, and for nothing of a hole.
+        way = np.where(is_hole, 0.0, gaps) / 2
+        cell = np.concatenate([way, [0.0]]) + np.concatenate([[0.0], way])
+        response = np.exp(-0.5 * ((x[None, :] - target[wide, None]) / std) ** 2) * cell
+        total = response.sum(axis=1)
+        enough = total >= NEEDED_RESPONSE * math.sqrt(2 * math.pi) * std[:, 0]
+        weights[wide[enough]] = response[enough] / total[enough, None]
+    return weights, reached

@@ -35,6 +35,9 @@ def shape_chart(result: Unmixing, shown: Sequence[int]) -> Chart:
 def _spectra(result: Unmixing, shown: Sequence[int], spectra: np.ndarray, caption: str) -> Chart:
     library = result.endmembers
     axis = BandAxis(library.bands, library.centres_nm)
+    # What was screened out is known from the fit alone, and would only draw spikes.
+    worked = ~np.isnan(result.channels.weight)
+    spectra = np.where(result.channels.kept[worked][:, None], spectra, np.nan)
 
     def paint(axes: Axes, theme: Theme) -> None:
         with band_axis(axes, axis, theme) as x:
