@@ -66,7 +66,7 @@ def run(mixed: Mixed, tmp_path_factory: pytest.TempPathFactory) -> Run:
             options["sparsity"] = 1e-4
         else:
             options |= {"endmembers": COUNT, "starts": 4}
-        chosen = Settings(device="cpu", memory=2**33, **settings)
+        chosen = Settings(**{"device": "cpu", "memory": 2**33, **settings})
         return unmix(cube, spec, {**options, **(more or {})}, chosen, mask=mask, job=job)
 
     return unmixed
@@ -116,6 +116,16 @@ def test_tiles_equal_the_whole(unmixer: MethodSpec, run: Run, mixed: Mixed) -> N
     np.testing.assert_array_equal(tiled.endmembers.spectra, whole.endmembers.spectra)
     for stem, cube in whole.cubes.items():
         np.testing.assert_allclose(np.asarray(tiled.cubes[stem].read()), np.asarray(cube.read()), atol=2e-6)
+
+
+@pytest.mark.gpu
+def test_a_graphics_card_gives_what_the_processor_gives(unmixer: MethodSpec, run: Run, mixed: Mixed) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    there, here = (run(mixed[0], unmixer, device=device) for device in ("cuda", "cpu"))
+    assert np.abs(shares_of(there) - shares_of(here)).mean() < 1e-3
 
 
 def test_fractions_of_a_clean_mixture_are_found(unmixer: MethodSpec, run: Run, mixed: Mixed) -> None:
