@@ -6,6 +6,7 @@ window; ``save_cube`` is built on it. Importing this package loads no file forma
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +20,22 @@ from hsi_app.io.formats import FORMATS, Format, format_by_extension, format_to_r
 from hsi_app.tiling import strips
 
 if TYPE_CHECKING:
+    from hsi_app.io.spectral_library import read_library, write_library
     from hsi_app.io.writing import CubeWriter
 
 __all__ = [
-    "Format", "can_read", "create_cube", "formats", "list_arrays", "open_cube", "read_mask", "read_patterns",
-    "save_cube",
+    "Format", "can_read", "create_cube", "formats", "list_arrays", "open_cube", "read_library", "read_mask",
+    "read_patterns", "save_cube", "write_library",
 ]  # fmt: skip
 
 STRIP_BYTES = 32 * 2**20
+
+
+def __getattr__(name: str) -> Any:
+    # Spectra are no cubes: their file formats are imported when first asked for.
+    if name not in ("read_library", "write_library"):
+        raise AttributeError(f"module 'hsi_app.io' has no attribute '{name}'")
+    return getattr(importlib.import_module("hsi_app.io.spectral_library"), name)
 
 
 def formats() -> tuple[Format, ...]:
