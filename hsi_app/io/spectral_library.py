@@ -181,7 +181,7 @@ def _header(library: SpectralLibrary) -> str:
     entries: dict[str, Any] = {
         "samples": library.bands, "lines": library.count, "bands": 1, "header offset": 0,
         "file type": "ENVI Spectral Library", "data type": 5, "interleave": "bsq", "byte order": 0,
-        "spectra names": [name.strip() or f"spectrum {k}" for k, name in enumerate(library.names, 1)],
+        "spectra names": [" ".join(name.split()) or f"spectrum {k}" for k, name in enumerate(library.names, 1)],
     }  # fmt: skip
     if library.centres_nm is not None or library.fwhm_nm is not None:
         entries["wavelength units"] = "Nanometers"
