@@ -5,7 +5,7 @@
     python benchmarks/unmixing.py --speed                  exact FCLS of 512 x 512 x 198, RRLbS of Samson
 
 Materials are paired with the true ones by spectral angle (Hungarian assignment). SAD in rad, RMSE over all entries of
-the abundances, seconds of the whole run. Nothing was tuned on these scenes' truths; the settings are the defaults.
+the abundances, seconds of the whole run. The settings are the defaults.
 """
 
 from __future__ import annotations
