@@ -49,18 +49,13 @@ def read_materials(path: str | Path) -> KnownMaterials:
     with np.load(place, allow_pickle=False) as archive:
         if not {"endmembers", "abundances"} <= set(archive.files):
             raise FormatError(f"'{path}' holds {', '.join(archive.files)}; the truth needs 'endmembers', 'abundances'.")
-        spectra, abundances = np.asarray(archive["endmembers"], float), np.asarray(archive["abundances"], float)
-        centres = np.asarray(archive["wavelengths_nm"], float) if "wavelengths_nm" in archive.files else None
-    if spectra.ndim != 2 or abundances.ndim != 3 or spectra.shape[1] not in (abundances.shape[0], abundances.shape[2]):
-        raise FormatError(
-            f"'{path}': endmembers {spectra.shape} and abundances {abundances.shape} do not belong together."
-        )
-    if abundances.shape[0] != spectra.shape[1]:
+        abundances = np.asarray(archive["abundances"], float)
+    library = read_library(place)
+    if abundances.ndim != 3 or library.count not in (abundances.shape[0], abundances.shape[2]):
+        raise FormatError(f"'{path}' has {library.count} endmembers but abundances {abundances.shape}; give one each.")
+    if abundances.shape[0] != library.count:
         abundances = np.moveaxis(abundances, -1, 0)
-    names = tuple(f"known {k}" for k in range(1, spectra.shape[1] + 1))
-    if centres is not None and centres.size != spectra.shape[0]:
-        centres = None
-    return KnownMaterials(SpectralLibrary(spectra, names, centres, source=str(path)), abundances)
+    return KnownMaterials(library, abundances)
 
 
 def score_unmixing(result: str | Path, reference: str | Path) -> dict[str, Any]:

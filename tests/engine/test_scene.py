@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,3 +158,16 @@ def test_a_scene_of_bad_bands_alone_says_how_to_restore_them() -> None:
 def test_a_mask_of_another_shape_is_refused() -> None:
     with pytest.raises(CubeError, match=r"mask of shape \(3, 4\)"):
         scene_of(Cube(np.ones((2, 4, 4), np.float32)), mask=np.ones((3, 4), bool))
+
+
+def test_a_physical_scene_is_proportional_to_the_physical_value(make_cube: MakeCube) -> None:
+    gain, offset = np.linspace(0.5, 2, 6), np.linspace(0, 0.3, 6)
+    cube = replace(make_cube(6, 20, 16), gain=gain, offset=offset)
+    scene = Scene(cube, np.array([1, 2, 5]), CPU, physical=True)
+    assert scene.scaling.offset == 0
+    expected = (cube.read() * gain[:, None, None] + offset[:, None, None])[[1, 2, 5]]
+    np.testing.assert_allclose(scene.tensors()[0].numpy() * scene.scaling.span, expected, rtol=1e-5)
+    # A window reads the same as the whole.
+    part = Scene(cube, np.array([1, 2, 5]), CPU, physical=True, budget=1)
+    window = Window(3, 2, 5, 7)
+    torch.testing.assert_close(part.tensors(window)[0], scene.tensors(window)[0])
