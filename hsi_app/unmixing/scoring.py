@@ -70,8 +70,9 @@ def score_unmixing(result: str | Path, reference: str | Path) -> dict[str, Any]:
         raise CubeError(
             f"abundances of {found.abundances.shape[1:]} px against {known.abundances.shape[1:]}; score the same scene."
         )
-    theirs, _ = known.endmembers.on_bands(BandAxis(found.endmembers.bands, found.endmembers.centres_nm))
-    figures = match(found.endmembers.spectra, theirs.spectra, found.abundances, known.abundances).plain()
+    # On the bands of the truth, which is not stretched over bands that it leaves out.
+    ours, _ = found.endmembers.on_bands(BandAxis(known.endmembers.bands, known.endmembers.centres_nm))
+    figures = match(ours.spectra, known.endmembers.spectra, found.abundances, known.abundances).plain()
     for pair, name in zip(figures["materials"], known.endmembers.names, strict=True):
         pair["known"], pair["found"] = name, found.endmembers.names[pair["found"]]
     return figures
