@@ -41,7 +41,7 @@ METHODS = (
 )
 
 
-def run(scene: KnownScene, method: str, source: str, seed: int, good: np.ndarray | None = None) -> dict[str, float]:
+def run(scene: KnownScene, method: str, source: str, seed: int, good: np.ndarray | None = None) -> dict[str, object]:
     options = {"endmembers": scene.count, "endmembers-from": source, "normalise": scene.normalise}
     result = unmix(scene.cube, method, options, Settings(seed=seed, device="cpu"))
     rows = np.arange(scene.cube.shape[0]) if good is None else good
@@ -51,6 +51,7 @@ def run(scene: KnownScene, method: str, source: str, seed: int, good: np.ndarray
     trace = result.record["trace"]
     return {
         "sad": figures["sad_rad"], "rmse": figures["rmse"], "seconds": result.record["seconds"],
+        "seed": seed, "options": result.record["options"], "penalties": trace.get("penalties"),
         "stop": trace.get("stop", ""),
     }  # fmt: skip
 
@@ -63,13 +64,14 @@ def table(scenes: list[str], seeds: int) -> list[dict[str, object]]:
         print(f"{'':<20} {'SAD, rad':>17} {'RMSE':>17} {'seconds':>9}")
         for title, method, source in METHODS:
             runs = [run(scene, method, source, seed) for seed in range(seeds)]
-            sad, rmse, seconds = (np.array([r[key] for r in runs]) for key in ("sad", "rmse", "seconds"))
+            sad, rmse, seconds = (np.array([r[key] for r in runs], float) for key in ("sad", "rmse", "seconds"))
             print(
                 f"{title:<20} {sad.mean():>8.4f} +-{sad.std():>6.4f} {rmse.mean():>8.4f} +-{rmse.std():>6.4f}"
                 f" {seconds.mean():>9.2f}",
                 flush=True,
             )
-            rows.append({"scene": name, "method": title, "seeds": seeds, "runs": runs})
+            truth = {"scene": name, "truth": scene.truth, "normalise": scene.normalise}
+            rows.append({**truth, "method": title, "seeds": seeds, "runs": runs})
     return rows
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
-from hsi_app.errors import WeightsError
-from hsi_app.jobs import Job
+from hsi_app.errors import Cancelled, WeightsError
+from hsi_app.jobs import Job, Progress
 from hsi_app.methods.registry import MethodSpec, methods
 from hsi_app.runner import Result, Settings, restore
 
@@ -56,6 +56,29 @@ def run() -> Run:
             pytest.skip(f"{spec.id}: {error}")
 
     return restored
+
+
+@pytest.fixture(scope="session")
+def check_stops() -> Callable[[Callable[[Job], object], float], None]:
+    """``check_stops(start, share)``: a run that is asked to stop after that share of its steps takes no further one."""
+
+    def check(start: Callable[[Job], object], share: float) -> None:
+        steps: list[Progress] = []
+        start(Job(on_progress=steps.append))
+        stop_at, seen = 1 + int(share * (len(steps) - 2)), 0
+
+        def listen(_progress: Progress) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == stop_at:
+                job.cancel()
+
+        job = Job(on_progress=listen)
+        with pytest.raises(Cancelled):
+            start(job)
+        assert seen == stop_at
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from hsi_app.cube import Cube
-from hsi_app.errors import Cancelled
 from hsi_app.jobs import Job, Progress
 from hsi_app.methods.registry import MethodSpec
 from hsi_app.problem import Problem
@@ -20,6 +19,7 @@ from hsi_app.scene import Scene
 from hsi_app.tiling import Window
 
 Run = Callable[..., Result]
+CheckStops = Callable[[Callable[[Job], object], float], None]
 
 
 def watched(run: Run, cube: Cube, spec: MethodSpec, task: str) -> list[Progress]:
@@ -47,21 +47,9 @@ def test_the_method_itself_reports_so_that_it_can_be_stopped(
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
 def test_a_cancelled_run_takes_no_further_step(
-    spec: MethodSpec, task: str, run: Run, scene: Cube, share: float
+    spec: MethodSpec, task: str, run: Run, scene: Cube, check_stops: CheckStops, share: float
 ) -> None:
-    stop_at = 1 + int(share * (len(watched(run, scene, spec, task)) - 2))
-    seen = 0
-
-    def listen(progress: Progress) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == stop_at:
-            job.cancel()
-
-    job = Job(on_progress=listen)
-    with pytest.raises(Cancelled):
-        run(scene, spec, task=task, job=job)
-    assert seen == stop_at
+    check_stops(lambda job: run(scene, spec, task=task, job=job), share)
 
 
 def test_nobody_draws_from_the_global_generators(spec: MethodSpec, task: str, run: Run, scene: Cube) -> None:
