@@ -54,10 +54,7 @@ def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) ->
         ) as handle:
             temporary = Path(handle.name)
             handle.write(content)
-        # The temporary file is private to its owner; the final one follows the user's umask.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        follow_umask(temporary)
         temporary.replace(target)
     except OSError as error:
         raise OutputError(
@@ -67,6 +64,13 @@ def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) ->
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     return target
+
+
+def follow_umask(path: Path) -> None:
+    """Give a temporary file or folder, which is private to its owner, the permissions that the user's umask leaves."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def to_json(value: Any) -> str:

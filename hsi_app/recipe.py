@@ -59,7 +59,7 @@ class Recipe:
         if not self.steps:
             raise ParameterError('the recipe has no steps; add a [[steps]] table with method = "lowrank".')
         for step in self.steps:
-            spec = find_method(step.method)
+            spec = find_method(step.method, "restore")
             spec.check_task(step.task)
             spec.parameters.parse(step.params)
 
@@ -222,7 +222,7 @@ def run_recipe(
             is_last = n == count - 1
             between = Path(folder) / f"step{n + 1}.hdr" if _streams(cube, memory) else None
             # Keeping what was observed means nothing but where gaps are filled.
-            task = find_method(step.method).check_task(step.task)
+            task = find_method(step.method, "restore").check_task(step.task)
             keep = recipe.keep_observed if task == "inpaint" else None
             result = restore(
                 current, step.method, step.params, replace(settings, task=task, keep_observed=keep),

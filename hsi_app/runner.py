@@ -115,7 +115,7 @@ def restore(
         If the job was asked to stop; nothing is left behind.
     """
     settings = settings or Settings()
-    spec = method if isinstance(method, MethodSpec) else find_method(method, "restore")
+    spec = find_method(method, "restore")
     params = options if isinstance(options, Parameters) else spec.parameters.parse(options)
     task = spec.check_task(settings.task)
     keep_observed = settings.keep_observed if settings.keep_observed is not None else task == "inpaint"

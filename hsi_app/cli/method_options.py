@@ -18,6 +18,12 @@ def method_options(spec: MethodSpec) -> list[click.Option]:
     return [_click_option(option) for option in options(spec.parameters)]
 
 
+def method_help(spec: MethodSpec) -> str:
+    """What a method does and where it fails, as the help of its command."""
+    limits = "".join(f"\n\n* {limit}" for limit in spec.limits)
+    return f"{spec.title}.\n\n{spec.summary}" + (f"\n\nLimits:{limits}" if limits else "")
+
+
 def given_options(values: dict[str, Any]) -> dict[str, Any]:
     """Take the method's options out of a command's arguments: those the user wrote, by parameter name."""
     names = [name for name in values if name.startswith(_PREFIX)]

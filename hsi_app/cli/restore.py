@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from hsi_app.cli.method_options import given_options, method_options
+from hsi_app.cli.method_options import given_options, method_help, method_options
 from hsi_app.cli.progress import Log, running_job
-from hsi_app.cli.run_options import RunOptions, processing_options
+from hsi_app.cli.run_options import MASK, RECORD, TILE, RunOptions, processing_options
 from hsi_app.device import format_bytes
 from hsi_app.errors import ParameterError
 from hsi_app.files import check_target, to_json
@@ -44,19 +44,18 @@ _RECIPE_SETTINGS = {"bad_bands", "keep_observed", "tile"}
 _SHARED: Sequence[Callable[[Any], Any]] = (
     click.argument("source", type=click.Path(), metavar="IN"),
     click.argument("out", type=click.Path(), metavar="OUT"),
-    click.option("--mask", metavar="FILE", help="Image of 1 = observed, 0 = missing; adds to NaN and nodata."),
+    MASK,
     click.option("--report", metavar="FILE.html", help="Write a report (and beside it FILE.json)."),
     click.option("--removed", metavar="FILE", help="Write what was removed (input - output) as a cube."),
     click.option("--save-recipe", metavar="FILE.toml", help="Write the recipe that repeats this run."),
-    click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON."),
+    RECORD,
 )
 _SETTINGS: Sequence[Callable[[Any], Any]] = (
     click.option("--bad-bands", type=click.Choice(["keep", "restore"]), default="keep", show_default=True,
                  help="Pass bands marked bad through unchanged, or work on them too."),
     click.option("--keep-observed/--no-keep-observed", default=None,
                  help="Put observed samples back unchanged (inpaint).  [default: yes for inpaint]"),
-    click.option("--tile", type=click.IntRange(1), metavar="PX",
-                 help="Largest side of a tile.  [default: from --memory]"),
+    TILE,
 )  # fmt: skip
 
 
@@ -114,9 +113,7 @@ def _method_command(name: str) -> click.Command:
         step = Step(spec.id, values.pop("task"), given_options(values))
         _carry_out(request, lambda _cube, _log: Recipe((step,), seed=request.run.seed or 0, **values))
 
-    limits = "".join(f"\n\n* {limit}" for limit in spec.limits)
-    text = f"{spec.title}.\n\n{spec.summary}" + (f"\n\nLimits:{limits}" if limits else "")
-    return _command(spec.id, spec.summary, body, [task, *method_options(spec)], settings=True, help=text)
+    return _command(spec.id, spec.summary, body, [task, *method_options(spec)], settings=True, help=method_help(spec))
 
 
 def _recipe_command(path: str) -> click.Command:

@@ -50,6 +50,13 @@ _OPTIONS = (
 )  # fmt: skip
 
 
+MASK = click.option("--mask", metavar="FILE", help="Image of 1 = observed, 0 = missing; adds to NaN and nodata.")
+TILE = click.option(
+    "--tile", type=click.IntRange(1), metavar="PX", help="Largest side of a tile.  [default: from --memory]"
+)
+RECORD = click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON.")
+
+
 def processing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the common options to a command; its function receives them as one ``run`` argument."""
 

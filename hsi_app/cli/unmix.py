@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from hsi_app.cli.method_options import given_options, method_options
+from hsi_app.cli.method_options import given_options, method_help, method_options
 from hsi_app.cli.progress import running_job
-from hsi_app.cli.run_options import RunOptions, processing_options
+from hsi_app.cli.run_options import MASK, RECORD, TILE, RunOptions, processing_options
 from hsi_app.device import format_bytes
 from hsi_app.files import to_json
 from hsi_app.methods.registry import method as find_method
@@ -70,18 +70,15 @@ def _method_command(name: str) -> click.Command:
         (
             click.argument("source", type=click.Path(), metavar="IN"),
             click.argument("outdir", type=click.Path(), metavar="OUTDIR"),
-            click.option("--mask", metavar="FILE", help="Image of 1 = observed, 0 = missing; adds to NaN and nodata."),
+            MASK,
             click.option("--bad-bands", type=click.Choice(["keep", "restore"]), default="keep", show_default=True,
                          help="Leave bands marked bad out, or use them too."),
-            click.option("--tile", type=click.IntRange(1), metavar="PX",
-                         help="Largest side of a tile.  [default: from --memory]"),
-            click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON."),
+            TILE,
+            RECORD,
         )
     ):  # fmt: skip
         body = option(body)
-    limits = "".join(f"\n\n* {limit}" for limit in spec.limits)
-    text = f"{spec.title}.\n\n{spec.summary}\n\nLimits:{limits}"
-    command = click.command(spec.id, short_help=spec.summary, help=text)(body)
+    command = click.command(spec.id, short_help=spec.summary, help=method_help(spec))(body)
     command.params[2:2] = method_options(spec)
     return command
 

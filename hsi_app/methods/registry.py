@@ -179,17 +179,20 @@ def broken_methods() -> Mapping[str, str]:
     return _catalogue()[1]
 
 
-def method(name: str, kind: Kind | None = None) -> MethodSpec:
-    """The method of that id, and of that kind where given.
+def method(name: str | MethodSpec, kind: Kind | None = None) -> MethodSpec:
+    """The method of that id (or the specification itself), and of that kind where given.
 
     Raises ParameterError, with the nearest name or the right command, if there is none.
     """
+    spec = name if isinstance(name, MethodSpec) else methods().get(name)
+    if spec is not None:
+        if kind not in (None, spec.kind):
+            raise ParameterError(
+                f"method '{spec.id}' is made to {spec.kind}, not to {kind}; use 'hsi-app {spec.kind} {spec.id}'."
+            )
+        return spec
+    assert isinstance(name, str)
     known = methods(kind)
-    if name in known:
-        return known[name]
-    if name in methods():
-        other = methods()[name].kind
-        raise ParameterError(f"method '{name}' is made to {other}, not to {kind}; use 'hsi-app {other} {name}'.")
     if name in broken_methods():
         raise ParameterError(f"method '{name}' is installed but broken: {broken_methods()[name]}.")
     near = difflib.get_close_matches(name, known, n=1)

@@ -74,10 +74,11 @@ def archetypes(
         part = job.part(first / starts, here / starts)
         mixing = _descend(points, count, here, rounds, inner, generator, part)
         for k in range(here):
-            endmembers, fractions = mixing[0][k], mixing[1][k]
-            residual = float((data - (data @ endmembers) @ fractions).abs().mean())
+            own, fractions = mixing[0][k], mixing[1][k]
+            endmembers = data @ own
+            residual = float((data - endmembers @ fractions).abs().mean())
             residuals.append(residual)
-            best.append((residual, _similarity(data @ endmembers), first + k, endmembers))
+            best.append((residual, _similarity(endmembers), first + k, own))
         limit = _SLACK * min(residual for residual, *_ in best)
         best = [entry for entry in best if entry[0] <= limit]
     _, _, chosen, mixing_kept = min(best, key=lambda entry: (entry[1], entry[2]))

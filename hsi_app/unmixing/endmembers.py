@@ -18,7 +18,7 @@ from hsi_app.tiling import Window
 from hsi_app.unmixing.abundances import solve_abundances
 from hsi_app.unmixing.archetypes import archetypes
 from hsi_app.unmixing.count import MaterialCount, count_materials
-from hsi_app.unmixing.survey import PIECE_PX, Survey
+from hsi_app.unmixing.survey import Survey, pieces
 from hsi_app.unmixing.vertices import nfindr, vca
 
 Source = Literal["edaa", "vca", "nfindr", "pixels", "rois", "library"]
@@ -65,9 +65,8 @@ def find_endmembers(survey: Survey, count: int | None, source: Source, job: Job,
     SubspaceError
         If the spectra do not span ``count`` materials.
     """
-    kept = torch.from_numpy(survey.kept).to(survey.spectra.device)
-    spectra = survey.spectra[kept]
-    estimate = count_materials(spectra.cpu().numpy())
+    spectra = survey.spectra[survey.normaliser.kept]
+    estimate = _count(survey)
     rank = int((estimate.power > _ROUNDING * estimate.power[0]).sum())
     if count is None:
         count = min(estimate.count, rank)
@@ -114,7 +113,7 @@ def fill_channels(survey: Survey, endmembers: torch.Tensor) -> torch.Tensor:
 
     Negative values are cut where the survey has none.
     """
-    kept = torch.from_numpy(survey.kept).to(endmembers.device)
+    kept = survey.normaliser.kept
     full = torch.zeros((len(kept), endmembers.shape[1]), dtype=torch.float64, device=endmembers.device)
     full[kept] = endmembers
     missing = torch.from_numpy(survey.live).to(kept.device) & ~kept
@@ -188,18 +187,15 @@ def endmembers_of_regions(scene: Scene, survey: Survey, path: str | None, job: J
     live = torch.from_numpy(survey.live).to(scene.device)
     sums = torch.zeros((len(live), len(regions)), dtype=torch.float64, device=scene.device)
     counts = np.zeros(len(regions), np.int64)
-    width = scene.shape[2]
-    for window, values, valid in scene.strips():
-        job.step(window.row / scene.shape[1], "averaging the regions")
-        here = labels[window.row * width : (window.row + window.height) * width]
-        flat, complete = values.reshape(len(live), -1), valid.reshape(len(live), -1)[live].all(0)
-        complete &= ~survey.normaliser.is_empty(flat)
+    for first, flat, seen in pieces(scene):
+        job.step(first / labels.size, "averaging the regions")
+        here = labels[first : first + flat.shape[1]]
+        complete = seen[live].all(0) & ~survey.normaliser.is_empty(flat)
         for k, region in enumerate(regions):
             chosen = torch.from_numpy(here == region).to(scene.device) & complete
-            for piece in chosen.nonzero()[:, 0].split(PIECE_PX):
-                spectra = flat[:, piece].double() * live[:, None]
-                sums[:, k] += (spectra / survey.normaliser.divisor(spectra)).sum(1)
-                counts[k] += piece.numel()
+            spectra = flat[:, chosen].double() * live[:, None]
+            sums[:, k] += (spectra / survey.normaliser.divisor(spectra)).sum(1)
+            counts[k] += spectra.shape[1]
     if (counts == 0).any():
         lost = regions[int(np.argmin(counts))]
         raise CubeError(f"region {lost} of the label image has no pixel with all bands; draw it elsewhere.")
@@ -270,5 +266,4 @@ def _given(
 
 
 def _count(survey: Survey) -> MaterialCount:
-    kept = torch.from_numpy(survey.kept).to(survey.spectra.device)
-    return count_materials(survey.spectra[kept].cpu().numpy())
+    return count_materials(survey.spectra[survey.normaliser.kept].cpu().numpy())

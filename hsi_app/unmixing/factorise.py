@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -39,7 +39,7 @@ class Objective:
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """A factorisation on its way.
+    """Where a factorisation ended.
 
     endmembers : (B, K) M >= 0; abundances : (K, N) A >= 0
     weights : (B,) weights of the channels, 1 for the Frobenius loss
@@ -51,9 +51,9 @@ class Factors:
     abundances: torch.Tensor
     weights: torch.Tensor
     guidance: torch.Tensor
-    values: list[float] = field(default_factory=list)
-    iterations: int = 0
-    stop: str = ""
+    values: list[float]
+    iterations: int
+    stop: str
 
 
 def half_sparsity(spectra: torch.Tensor) -> float:
@@ -119,16 +119,13 @@ def factorise(
     """
     # float64: the residual of a channel is found as a difference of products, which float32 would drown.
     y = spectra.double()
-    factors = Factors(
-        endmembers.double().clamp(min=FLOOR), abundances.double().clamp(min=FLOOR), torch.ones_like(y[:, 0]),
-        guidance_map(abundances.double(), objective.least_exponent),
-    )  # fmt: skip
+    m, a = (start.double().clamp(min=FLOOR) for start in (endmembers, abundances))
+    h = guidance_map(abundances.double(), objective.least_exponent)
     energy = y.square().sum(1)
     freeze = int(0.6 * iterations) if freeze is None else freeze
-    cross, gram = y @ factors.abundances.T, factors.abundances @ factors.abundances.T
+    cross, gram = y @ a.T, a @ a.T
     values: list[float] = []
     stop = f"{iterations} iterations"
-    m, a, h = factors.endmembers, factors.abundances, factors.guidance
     weights = _weights(energy, m, cross, gram, objective)
     iteration = 0
     for iteration in range(1, iterations + 1):
@@ -145,9 +142,7 @@ def factorise(
         if settled and len(values) > 10 and abs(values[-11] - values[-1]) <= tolerance * abs(values[-11]):
             stop = f"objective settled to {tolerance:g} in 10 iterations"
             break
-    return replace(
-        factors, endmembers=m, abundances=a, weights=weights, guidance=h, values=values, iterations=iteration, stop=stop
-    )
+    return Factors(m, a, weights, h, values, iteration, stop)
 
 
 def refine_abundances(

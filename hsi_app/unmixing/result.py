@@ -16,7 +16,7 @@ import numpy as np
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
 from hsi_app.errors import OutputError
-from hsi_app.files import write_text
+from hsi_app.files import follow_umask, write_text
 from hsi_app.library import SpectralLibrary
 
 # A folder with this file is one of ours and may be replaced where overwriting is allowed.
@@ -98,9 +98,7 @@ def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise OutputError(f"'{target.parent}' may not be written to ({error.strerror}); choose another.") from None
     try:
         yield hidden
-        mask = os.umask(0)
-        os.umask(mask)
-        hidden.chmod(0o777 & ~mask)
+        follow_umask(hidden)
         if target.exists():
             old = hidden.with_suffix(".old")
             target.rename(old)

@@ -78,9 +78,7 @@ def unmix(
         If the job was asked to stop; nothing is left behind.
     """
     settings = settings or Settings()
-    spec = method if isinstance(method, MethodSpec) else find_method(method, "unmix")
-    if spec.kind != "unmix":
-        raise ParameterError(f"method '{spec.id}' does not unmix; use it with restore.")
+    spec = find_method(method, "unmix")
     params = options if isinstance(options, Parameters) else spec.parameters.parse(options)
     if settings.keep_observed:
         raise ParameterError("keep-observed is for filling gaps; leave it out of unmixing.")

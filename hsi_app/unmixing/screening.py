@@ -34,7 +34,12 @@ def agreement(covariance: np.ndarray, reach: int = REACH) -> np.ndarray:
 
 
 def screen_channels(covariance: np.ndarray) -> tuple[np.ndarray, str | None]:
-    """Which channels to trust.
+    """Which channels to trust, by ``judge`` of their agreement."""
+    return judge(agreement(covariance))
+
+
+def judge(agreed: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """Which channels to trust, from the (B,) ``agreement`` of each.
 
     Returns
     -------
@@ -42,8 +47,8 @@ def screen_channels(covariance: np.ndarray) -> tuple[np.ndarray, str | None]:
         it is the sensor that has no neighbours alike, not the channels that are bad
     note : what a user should know, or None
     """
-    bands = len(covariance)
-    kept = agreement(covariance) >= LEAST_AGREEMENT
+    bands = len(agreed)
+    kept = agreed >= LEAST_AGREEMENT
     if kept.all():
         return kept, None
     if bands < 8 or kept.sum() * 2 < bands:

@@ -14,7 +14,7 @@ from hsi_app.jobs import Job
 from hsi_app.scene import Scene
 from hsi_app.subspace import Moments
 from hsi_app.unmixing.normalise import CUTOFF, Normalisation, brightness, is_empty
-from hsi_app.unmixing.screening import agreement, screen_channels
+from hsi_app.unmixing.screening import agreement, judge
 
 # Pixels looked at for endmembers; smaller scenes are taken whole.
 SAMPLE_PX = 2**14
@@ -62,7 +62,6 @@ class Survey:
     kept : (B,) bool array, live bands that go with their neighbours
     agreement : (B,) float array in [0, 1], how well each goes with its neighbours
     normaliser : for pixels still to come
-    is_sample : True where the scene is larger than ``spectra``
     """
 
     spectra: torch.Tensor
@@ -72,7 +71,6 @@ class Survey:
     kept: np.ndarray
     agreement: np.ndarray
     normaliser: Normaliser
-    is_sample: bool
 
     def restricted(self, bands: np.ndarray) -> Survey:
         """The same spectra where only the given bands, a (B,) bool array, take part."""
@@ -106,12 +104,10 @@ def survey_scene(scene: Scene, kind: Normalisation, *, screen: bool, job: Job) -
         moments.add(values, valid)
     observed = moments.observed
     live = observed >= LEAST_OBSERVED * observed.max()
-    covariance = moments.covariance[np.ix_(live, live)]
     agreed, kept = np.zeros(bands), live.copy()
-    agreed[live] = agreement(covariance)
+    agreed[live] = agreement(moments.covariance[np.ix_(live, live)])
     if screen:
-        passed, note = screen_channels(covariance)
-        kept[live] = passed
+        kept[live], note = judge(agreed[live])
         if note:
             job.note(note)
     if not live.all():
@@ -133,10 +129,9 @@ def survey_scene(scene: Scene, kind: Normalisation, *, screen: bool, job: Job) -
         job.note(f"{collected.empty} pixels hold nothing but zeros and get no abundances.")
     if collected.incomplete:
         job.note(f"{collected.incomplete} pixels have gaps; they had no part in finding endmembers.")
-    is_sample = places.size < collected.usable
-    if is_sample:
+    if places.size < collected.usable:
         job.note(f"endmembers were sought among {places.size} of {collected.usable} pixels.")
-    return Survey(spectra / divisors, divisors, places, live, kept, agreed, normaliser, is_sample)
+    return Survey(spectra / divisors, divisors, places, live, kept, agreed, normaliser)
 
 
 @dataclass(eq=False)
@@ -159,7 +154,7 @@ def _collect(scene: Scene, live: np.ndarray, kept: np.ndarray, pixels: int, job:
     places: list[np.ndarray] = []
     norms = 0.0
     usable = empty = incomplete = 0
-    for first, flat, seen in _pieces(scene):
+    for first, flat, seen in pieces(scene):
         job.step(first / (height * width), "looking at the pixels")
         complete = seen[on_live].all(0)
         blank = complete & is_empty(flat[on_kept])
@@ -187,8 +182,8 @@ def _collect(scene: Scene, live: np.ndarray, kept: np.ndarray, pixels: int, job:
     return _Collected(spectra, at, norms / max(usable, 1), usable, empty, incomplete)
 
 
-def _pieces(scene: Scene) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """Index of the first pixel, (B, n) values and (B, n) validity, in row order."""
+def pieces(scene: Scene) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+    """A scene as flat spectra: index of the first pixel, (B, n) values and (B, n) validity, in row order."""
     for window, values, valid in scene.strips():
         flat, seen = values.reshape(len(values), -1), valid.reshape(len(valid), -1)
         for start in range(0, flat.shape[1], PIECE_PX):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ def prepare(scene: Scene, params: FactorParameters, task: str, job: Job) -> Shar
     missed.
     """
     survey, found = gather(scene, params, job.part(0, 0.7))
-    kept = torch.from_numpy(survey.kept).to(survey.spectra.device)
+    kept = survey.normaliser.kept
     spectra = survey.spectra[kept]
     negative = float((spectra < 0).double().mean())
     if negative > 1e-3:
@@ -51,20 +52,24 @@ def prepare(scene: Scene, params: FactorParameters, task: str, job: Job) -> Shar
     return build_model(survey, found, endmembers, shares, weights, maps=maps, details=details).to_shared()
 
 
+def _form(params: FactorParameters) -> Objective:
+    """What kind of objective a method minimises, its penalties left at zero."""
+    if isinstance(params, RrlbsParameters):
+        # U is divided by its mean, which makes the weights comparable with the Frobenius ones.
+        return Objective("l21", exponent=None, least_exponent=params.least_exponent, renormalise=True)
+    return Objective("frobenius", exponent=0.5 if isinstance(params, HalfNmfParameters) else 1.0)
+
+
 def objective_of(params: FactorParameters, spectra: torch.Tensor) -> Objective:
     """What a method minimises on (B, N) spectra, its weights in the units of the data."""
     power = float(spectra.square().mean())
-    firm = params.sum_weight * power**0.5
+    sparsity = 0.0
     if isinstance(params, RrlbsParameters):
-        # U is divided by its mean, which makes the weights comparable with the Frobenius ones.
-        return Objective(
-            "l21", params.sparsity * len(spectra) * power, None, params.least_exponent, firm, renormalise=True
-        )
-    if isinstance(params, HalfNmfParameters):
+        sparsity = params.sparsity * len(spectra) * power
+    elif isinstance(params, HalfNmfParameters):
         # The published weights are numbers for data of about one; the fit scales with the square of the data.
-        sparsity = half_sparsity(spectra) if params.sparsity is None else params.sparsity
-        return Objective("frobenius", sparsity * power, 0.5, sum_weight=firm)
-    return Objective("frobenius", sum_weight=firm)
+        sparsity = (half_sparsity(spectra) if params.sparsity is None else params.sparsity) * power
+    return replace(_form(params), sparsity=sparsity, sum_weight=params.sum_weight * power**0.5)
 
 
 def unmix_tile(problem: Problem, params: FactorParameters, job: Job) -> Restoration:
@@ -73,14 +78,7 @@ def unmix_tile(problem: Problem, params: FactorParameters, job: Job) -> Restorat
     device = problem.device
     endmembers, weights = (torch.from_numpy(array).to(device) for array in (model.endmembers, model.weights))
     sparsity, sum_weight = (float(value) for value in model.details["penalties"])
-    is_robust = isinstance(params, RrlbsParameters)
-    objective = Objective(
-        "l21" if is_robust else "frobenius",
-        sparsity,
-        None if is_robust else 0.5 if isinstance(params, HalfNmfParameters) else 1.0,
-        params.least_exponent if isinstance(params, RrlbsParameters) else 1.0,
-        sum_weight,
-    )
+    objective = replace(_form(params), sparsity=sparsity, sum_weight=sum_weight)
 
     def solve(
         spectra: torch.Tensor, valid: torch.Tensor | None, part: Job
@@ -90,6 +88,6 @@ def unmix_tile(problem: Problem, params: FactorParameters, job: Job) -> Restorat
         found, guidance = refine_abundances(
             spectra, endmembers, weights, start, objective, part, iterations=params.iterations, valid=valid
         )
-        return found, {"guidance": guidance} if is_robust else {}
+        return found, {"guidance": guidance} if model.maps else {}
 
     return apply_model(problem, model, solve, job)

@@ -18,7 +18,7 @@ from hsi_app.unmixing.model import Model, apply_model
 def prepare(scene: Scene, params: FclsParameters, task: str, job: Job) -> Shared:
     """Find or fetch the endmembers; channels that were screened out have no weight."""
     survey, found = gather(scene, params, job)
-    weights = torch.from_numpy(survey.kept).to(survey.spectra)
+    weights = survey.normaliser.kept.to(survey.spectra)
     abundances = solve_abundances(survey.spectra, found.spectra, weights=weights)
     return build_model(survey, found, found.spectra, abundances, weights).to_shared()
 

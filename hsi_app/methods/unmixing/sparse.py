@@ -25,19 +25,26 @@ def prepare(scene: Scene, params: SunsalParameters, task: str, job: Job) -> Shar
     """Bring the library to the scene's bands, scale and normalisation."""
     survey = survey_scene(scene, params.normalise, screen=params.screen, job=job.part(0, 0.7))
     survey, found = endmembers_of_library(scene, survey, params.library, params.materials, job.part(0.7, 0.1))
-    weights = torch.from_numpy(survey.kept).to(survey.spectra)
+    weights = survey.normaliser.kept.to(survey.spectra)
     look = slice(None, None, -(-survey.spectra.shape[1] // _LOOK_PX))
     penalty = _penalty(params, scene, survey.normaliser.kind)
     kept = weights > 0
-    abundances, iterations = sunsal(
-        survey.spectra[kept][:, look], found.spectra[kept], job.part(0.8, 0.2), sparsity=penalty,
-        nonnegative=params.nonnegative, sum_to_one=params.sum_to_one, iterations=params.iterations,
-        tolerance=params.tolerance,
-    )  # fmt: skip
+    abundances, iterations = _solve(
+        survey.spectra[kept][:, look], found.spectra[kept], penalty, params, job.part(0.8, 0.2)
+    )
     full = torch.zeros((abundances.shape[0], survey.spectra.shape[1]), dtype=torch.float64, device=abundances.device)
     full[:, look] = abundances
     details = {"penalties": np.array([penalty]), "iterations": np.array(iterations)}
     return build_model(survey, found, found.spectra, full, weights, details=details).to_shared()
+
+
+def _solve(
+    spectra: torch.Tensor, library: torch.Tensor, penalty: float, params: SunsalParameters, job: Job
+) -> tuple[torch.Tensor, int]:
+    return sunsal(
+        spectra, library, job, sparsity=penalty, nonnegative=params.nonnegative, sum_to_one=params.sum_to_one,
+        iterations=params.iterations, tolerance=params.tolerance,
+    )  # fmt: skip
 
 
 def _penalty(params: SunsalParameters, scene: Scene, kind: str) -> float:
@@ -62,11 +69,9 @@ def unmix_tile(problem: Problem, params: SunsalParameters, job: Job) -> Restorat
         share = 1 / patterns.shape[1]
         for k, pattern in enumerate(patterns.T):
             members = group == k
-            found[:, members], _ = sunsal(
-                spectra[kept][pattern][:, members], library[pattern], part.part(k * share, share), sparsity=penalty,
-                nonnegative=params.nonnegative, sum_to_one=params.sum_to_one,
-                iterations=params.iterations, tolerance=params.tolerance,
-            )  # fmt: skip
+            found[:, members], _ = _solve(
+                spectra[kept][pattern][:, members], library[pattern], penalty, params, part.part(k * share, share)
+            )
         return found, {}
 
     return apply_model(problem, model, solve, job)
