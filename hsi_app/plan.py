@@ -37,12 +37,27 @@ def working_budget(memory: int | None) -> int:
     return budget
 
 
-def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None) -> list[Tile]:
-    """Tiles that fit the budget; full-width strips where possible, because files are read row by row."""
+def budget_beside(held_bytes: int, budget: int) -> int:
+    """Bytes left for the work beside a result that is kept in memory; PlanError where it leaves too little."""
+    if budget - held_bytes < 2**24:
+        raise PlanError(
+            f"the result takes {devices.format_bytes(held_bytes)} and {devices.format_bytes(budget)} are left;"
+            " name a file for it, choose a smaller scale or raise --memory."
+        )
+    return budget - held_bytes
+
+
+def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None, scale: int = 1) -> list[Tile]:
+    """Tiles that fit the budget; full-width strips where possible, because files are read row by row.
+
+    ``scale`` is how many times finer the result's grid is than the scene's, on which tiles are counted.
+    """
     bands, height, width = scene.shape
     itemsize = scene.cube.dtype.itemsize
-    # One tile being read (stored, float32, validity), one in the method, one being written (float32, twice).
-    per_pixel = bands * (itemsize + 5 + 4 * extent.memory_factor) + scene.cube.shape[0] * (itemsize + 13)
+    # One tile being read (stored, float32, validity), one in the method, one being written (float32, twice). A pixel
+    # of the scene becomes scale^2 of the result, on which the method may hold all that it holds.
+    fine = scale**2
+    per_pixel = bands * (itemsize + 5 + 4 * extent.memory_factor * fine) + scene.cube.shape[0] * (itemsize + 13 * fine)
     room = int((budget * (0.5 if scene.holds_whole else 0.75)) / per_pixel)
     border = 2 * extent.margin_px
     if height * width <= room and tile_px is None:
@@ -72,14 +87,20 @@ def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None)
 
 
 def in_tiles_that_fit(
-    scene: Scene, extent: Extent, budget: int, tile_px: int | None, job: Job, work: Callable[[list[Tile]], None]
+    scene: Scene,
+    extent: Extent,
+    budget: int,
+    tile_px: int | None,
+    job: Job,
+    work: Callable[[list[Tile]], None],
+    scale: int = 1,
 ) -> list[Tile]:
     """Do ``work`` on tiles that fit the budget; where memory runs out all the same, begin again with smaller ones.
 
     Returns the tiles it was done with. Raises PlanError if the smallest do not fit.
     """
     while True:
-        tiles = tiles_within(scene, extent, budget, tile_px)
+        tiles = tiles_within(scene, extent, budget, tile_px, scale)
         try:
             work(tiles)
             return tiles

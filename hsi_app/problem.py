@@ -23,12 +23,13 @@ class Problem:
 
     Parameters
     ----------
-    observed : (B, H, W) float32 tensor on the working device, scaled to about [0, 1]; 0 where missing
+    observed : (B, H, W) float32 tensor on the working device, scaled to about [0, 1]; 0 where missing; for 'sr' on
+        the coarse grid
     valid : (B, H, W) bool tensor, True where observed
     task : 'denoise', 'destripe', 'inpaint', 'sr', 'deblur', 'dehaze'
     wavelengths_nm : (B,) float array, or None
     window : where the tensors lie in the scene, or None for a scene of its own
-    operator : what the observation did to the cube beside noise and gaps, or None for nothing
+    operator : what the observation did to the cube beside noise and gaps, or None for nothing; takes ``shape_out``
     shared : what the method's ``prepare`` found for the whole scene
     guide : (b, H', W') float32 tensor of a second image (fusion), or None
     """
@@ -47,6 +48,17 @@ class Problem:
         """Where the tensors live."""
         return self.observed.device
 
+    @property
+    def shape_out(self) -> tuple[int, int, int]:
+        """(B, H', W') that the restored values must have: that of ``observed``, for 'sr' on the finer grid."""
+        bands, height, width = self.observed.shape if self.operator is None else self.operator.in_shape
+        return bands, height, width
+
+    @property
+    def scale(self) -> int:
+        """How many times finer the grid of the restored values is."""
+        return self.shape_out[1] // self.observed.shape[1]
+
 
 @dataclass(frozen=True, eq=False)
 class Restoration:
@@ -54,9 +66,11 @@ class Restoration:
 
     Parameters
     ----------
-    values : (B, H, W) float32 tensor, scaled like ``Problem.observed``; NaN where it could not restore
-    untouched : (B, H, W) bool tensor, True where the method left a sample exactly as it was, or None
-    extras : further images by name, (B, H, W) or (H, W) in the same scaling ('stripes', 'spread')
+    values : float32 tensor of ``Problem.shape_out``, scaled like ``Problem.observed``; NaN where it could not restore
+    untouched : (B, H, W) bool tensor, True where the method left a sample exactly as it was, or None; means nothing
+        for 'sr'
+    extras : further images by name, (B, H, W) or (H, W) in the same scaling ('stripes', 'spread'); those of 'sr' may
+        lie on the coarse grid
     abundances : (K, H, W) or None; endmembers : (B, K) or None
     trace : plain numbers and lists that say how it went (rank, iterations, residuals)
     """

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from hsi_app import device as devices
 from hsi_app.cube import Cube
-from hsi_app.errors import CubeError, ParameterError
+from hsi_app.errors import ParameterError
 from hsi_app.jobs import Job
 from hsi_app.methods.registry import MethodSpec
 from hsi_app.methods.registry import method as find_method
+from hsi_app.optics import SCALED_TASKS, optics_of
 from hsi_app.params import Parameters
-from hsi_app.plan import in_tiles_that_fit, memory_as_plan, working_budget
-from hsi_app.problem import Problem, Restoration, Shared
+from hsi_app.pipeline import Pipeline
+from hsi_app.plan import budget_beside, in_tiles_that_fit, memory_as_plan, working_budget
+from hsi_app.problem import Shared
 from hsi_app.record import history_line, run_record
 from hsi_app.scene import Scene
 from hsi_app.sinks import Sink, open_sink, refuse_own_input
-from hsi_app.streaming import stream_tiles
 from hsi_app.tiling import Tile, Window
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,10 @@ class Settings:
     seed : start of the random numbers
     bad_bands : 'keep' passes bands marked bad through unchanged, 'restore' works on them too
     keep_observed : True puts observed samples back unchanged; None means True for 'inpaint', False otherwise
-    tile : largest side of a tile in px, or None to follow from ``memory``
+    tile : largest side of a tile in px of the input, or None to follow from ``memory``
+    scale : for the task 'sr', how many times finer the result's grid is, 2 to 16; None means 2
+    psf_fwhm : full width at half maximum of the Gaussian blur in px of the result; for 'sr' None means ``scale``,
+        'deblur' needs it
     """
 
     task: str | None = None
@@ -49,6 +50,8 @@ class Settings:
     bad_bands: Literal["keep", "restore"] = "keep"
     keep_observed: bool | None = None
     tile: int | None = None
+    scale: int | None = None
+    psf_fwhm: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +59,17 @@ class Result:
     """A restored cube and everything that happened.
 
     cube : restored values, float32, with the input's facts; read lazily from ``out`` if it was written there
-    observed : the input
+    observed : the input; where the result's grid is finer, the input interpolated to it (cubic, worked out when read)
     extras : further images by name in stored units, (B, H, W) or (H, W); empty when streamed to a file
     record : plain values for the report: method, parameters, seed, versions, trace, notes, time, memory
+    scale : how many times finer the result's grid is than the input's
     """
 
     cube: Cube
     observed: Cube
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    scale: int = 1
 
     def removed(self, window: Window | None = None) -> np.ndarray:
         """What was taken away, observed - restored: (B, h, w) float32, NaN where either is missing."""
@@ -104,13 +109,13 @@ def restore(
     Raises
     ------
     ParameterError, CapabilityError
-        If the method, an option or the task does not exist, or they contradict each other.
+        If the method, an option or the task does not exist, they contradict each other, or the task lacks one.
     CubeError
         If no sample is valid or the mask has another shape.
     OutputError
         If ``out`` is the input's own file, exists, or cannot be written.
     PlanError
-        If one tile does not fit the memory budget.
+        If one tile, or a finer result that is kept in memory, does not fit the memory budget.
     Cancelled
         If the job was asked to stop; nothing is left behind.
     """
@@ -121,14 +126,20 @@ def restore(
     keep_observed = settings.keep_observed if settings.keep_observed is not None else task == "inpaint"
     if keep_observed and task != "inpaint":
         raise ParameterError(f"keep-observed leaves '{task}' nothing to change; use it with the task 'inpaint'.")
+    optics = optics_of(task, settings.scale, settings.psf_fwhm)
     if out is not None:
         refuse_own_input(cube, Path(out))
     job = job or Job(seed=settings.seed)
     started = datetime.now(UTC)
     job.step(0.0, "reading")
+    if task in SCALED_TASKS and settings.scale is None:
+        job.note(f"no scale was given; the result is on a grid {optics.scale} times finer.")
 
     device = devices.choose_device(settings.device)
     budget = working_budget(settings.memory)
+    shown, like = _output_grid(cube, optics.scale, history_line(spec, params, task))
+    if out is None and optics.scale > 1:
+        budget = budget_beside(4 * int(np.prod(shown.shape, dtype=np.int64)), budget)
     bands = cube.axis.good if settings.bad_bands == "keep" else np.arange(cube.shape[0])
     run = spec.load_run()
     scene = Scene(cube, bands, device, mask=mask, budget=budget // 4)
@@ -138,8 +149,7 @@ def restore(
         with memory_as_plan("while the scene was prepared"):
             shared = prepare(scene, params, task, job.part(0.02, 0.28))
 
-    pipeline = _Pipeline(scene, spec, params, task, shared, keep_observed, run)
-    like = cube.replace(cube.values, history_line(spec, params, task), valid=None)
+    pipeline = Pipeline(scene, shown, spec, params, task, optics, shared, keep_observed, run)
     sinks: list[Sink] = []
 
     def work(tiles: list[Tile]) -> None:
@@ -149,130 +159,21 @@ def restore(
             job.step(1.0, "done")
         sinks[:] = [sink]
 
-    tiles = in_tiles_that_fit(scene, spec.extent, budget, settings.tile, job, work)
+    tiles = in_tiles_that_fit(scene, spec.extent, budget, settings.tile, job, work, optics.scale)
     extras = pipeline.full_extras() if out is None else {}
     record = run_record(
-        spec, params, {**asdict(settings), "task": task, "seed": job.seed, "keep_observed": keep_observed},
+        spec, params,
+        {**asdict(settings), **asdict(optics), "task": task, "seed": job.seed, "keep_observed": keep_observed},
         cube=cube, scene=scene, shared=shared, trace=pipeline.trace, tiles=tiles, job=job, started=started, out=out,
     )  # fmt: skip
-    return Result(sinks[0].result(), cube, extras, record)
+    return Result(sinks[0].result(), shown, extras, record, optics.scale)
 
 
-class _Pipeline:
-    """Runs the tiles of one restoration: the next is read and the last is written while one is computed."""
+def _output_grid(cube: Cube, scale: int, line: str) -> tuple[Cube, Cube]:
+    """The observed cube on the grid of the result, and the facts of the result: ``line`` is added to its history."""
+    if scale == 1:
+        return cube, cube.replace(cube.values, line, valid=None)
+    from hsi_app.physics.resample import interpolated
 
-    def __init__(
-        self,
-        scene: Scene,
-        spec: MethodSpec,
-        params: Parameters,
-        task: str,
-        shared: Shared,
-        keep_observed: bool,
-        run: Callable[[Problem, Any, Job], Restoration],
-    ) -> None:
-        self.scene, self.spec, self.params, self.task = scene, spec, params, task
-        self.shared, self.keep_observed, self.run = shared, keep_observed, run
-        self.trace: dict[str, Any] = {}
-        self.extras: dict[str, np.ndarray] = {}
-
-    def run_tiles(self, tiles: list[Tile], sink: Sink, job: Job) -> None:
-        """Restore every tile and hand finished windows to ``sink``."""
-        self.trace, self.extras = {}, {}
-        stream_tiles(
-            self.scene, tiles, self._restore_tile,
-            lambda window, block: sink.write(window, self._protected(window, block)), job,
-        )  # fmt: skip
-
-    def _restore_tile(self, tile: Tile, values: torch.Tensor, valid: torch.Tensor, job: Job) -> np.ndarray:
-        height, width = values.shape[1:]
-        if not bool(valid.any()):
-            return np.full((values.shape[0], tile.keep.height, tile.keep.width), np.nan, np.float32)
-        problem = Problem(
-            _padded(values, self.spec.extent.multiple_of),
-            _padded(valid, self.spec.extent.multiple_of),
-            self.task,
-            self.scene.wavelengths_nm,
-            tile.read,
-            shared=self.shared,
-        )
-        import torch
-
-        with torch.no_grad(), devices.reduced_precision(values.device, self.spec.is_bf16_safe):
-            restoration: Restoration = self.run(problem, self.params, job)
-        if restoration.values.shape != problem.observed.shape:
-            raise CubeError(
-                f"method '{self.spec.id}' returned shape {tuple(restoration.values.shape)} for"
-                f" {tuple(problem.observed.shape)}; tell its authors."
-            )
-        if not self.trace:
-            self.trace = dict(restoration.trace)
-        rows, cols = tile.keep.inside(tile.read)
-        scaling = self.scene.scaling
-        self._keep_extras(restoration, tile, height, width)
-        kept = restoration.values[:, :height, :width][:, rows, cols].float()
-        restored = (kept * scaling.span + scaling.offset).cpu().numpy()
-        if restoration.untouched is not None:
-            # Scaling there and back costs the last bits; what a method left alone comes back exactly.
-            same = restoration.untouched[:, :height, :width][:, rows, cols].cpu().numpy()
-            restored[same] = self.scene.cube.block(tile.keep)[0][self.scene.bands][same]
-        return restored
-
-    def _keep_extras(self, restoration: Restoration, tile: Tile, height: int, width: int) -> None:
-        rows, cols = tile.keep.inside(tile.read)
-        for name, image in restoration.extras.items():
-            piece = (image[..., :height, :width][..., rows, cols].float() * self.scene.scaling.span).cpu().numpy()
-            if name not in self.extras:
-                # Extras are shown, not streamed: a scene too large for memory goes without them.
-                if piece.ndim == 3 and not self.scene.holds_whole:
-                    continue
-                self.extras[name] = np.zeros((*piece.shape[:-2], *self.scene.shape[1:]), np.float32)
-            target = self.extras[name][(..., *tile.keep.slices)]
-            target += piece * tile.weight
-
-    def full_extras(self) -> dict[str, np.ndarray]:
-        """The extras on the cube's whole band axis; NaN in bands that were not worked on."""
-        full, worked = {}, self.scene.bands
-        for name, image in self.extras.items():
-            if image.ndim == 3 and image.shape[0] == worked.size < self.scene.cube.shape[0]:
-                spread = np.full((self.scene.cube.shape[0], *image.shape[1:]), np.nan, np.float32)
-                spread[worked] = image
-                image = spread
-            full[name] = image
-        return full
-
-    def _protected(self, window: Window, restored: np.ndarray) -> np.ndarray:
-        """The full-axis output of a window: bad bands and protected samples as they were."""
-        cube, scene = self.scene.cube, self.scene
-        stored, valid = cube.block(window)
-        with np.errstate(over="ignore"):  # a nodata beyond float32 becomes infinite, which is missing as well
-            missing = np.float32(np.nan if cube.nodata is None else cube.nodata)
-        if scene.mask is not None:
-            rows, cols = window.slices
-            valid &= scene.mask[..., rows, cols]
-        out = np.where(valid, stored, missing)
-        new, seen = restored, valid[scene.bands]
-        if self.task != "inpaint":
-            new = np.where(seen, new, missing)
-        elif self.keep_observed:
-            new = np.where(seen, stored[scene.bands], new)
-        out[scene.bands] = np.where(np.isfinite(new), new, missing)
-        return out
-
-
-def _padded(tensor: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Grow rows and columns to a multiple by repeating the last ones in reverse (reflection)."""
-    if multiple == 1:
-        return tensor
-    import torch
-
-    for axis in (1, 2):
-        length = tensor.shape[axis]
-        extra = -length % multiple
-        if extra:
-            index = torch.arange(length + extra, device=tensor.device)
-            period = max(2 * (length - 1), 1)
-            index = index % period
-            index = torch.where(index >= length, period - index, index)
-            tensor = tensor.index_select(axis, index)
-    return tensor
+    shown = interpolated(cube, scale)
+    return shown, replace(shown, history=(*cube.history, line))

@@ -23,6 +23,7 @@ def stream_tiles(
     compute: Callable[[Tile, torch.Tensor, torch.Tensor, Job], np.ndarray],
     write: Callable[[Window, np.ndarray], None],
     job: Job,
+    scale: int = 1,
 ) -> None:
     """Compute every tile and hand finished windows on.
 
@@ -30,11 +31,13 @@ def stream_tiles(
     ----------
     scene : what is read
     tiles : in the order to work on them
-    compute : (tile, values, valid, job) -> (C, h, w) array of ``tile.keep``; in the calling thread
+    compute : (tile, values, valid, job) -> (C, scale h, scale w) array of ``tile.keep``; in the calling thread
     write : takes each finished window once; in a thread of its own, one call at a time
     job : for progress and cancelling
+    scale : how many times finer the grid of results and finished windows is than the scene's
     """
-    mosaic, single = Mosaic(tiles), len(tiles) == 1
+    placed = [tile.scaled(scale) for tile in tiles]
+    mosaic, single = Mosaic(placed), len(tiles) == 1
 
     def finish(tile: Tile, block: np.ndarray) -> None:
         for window, whole in mosaic.add(tile, block):
@@ -52,7 +55,7 @@ def stream_tiles(
             del values, valid
             if going is not None:
                 going.result()
-            going = writer.submit(finish, tile, block)
+            going = writer.submit(finish, placed[index], block)
             if single:
                 going.result()
             part.step(1.0, f"tile {index + 1} of {len(tiles)}")

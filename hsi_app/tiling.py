@@ -34,6 +34,15 @@ class Window:
         right = min(self.col + self.width + by, shape[1])
         return Window(top, left, bottom - top, right - left)
 
+    def scaled(self, by: int) -> Window:
+        """The same ground on a grid ``by`` times finer."""
+        return Window(self.row * by, self.col * by, self.height * by, self.width * by)
+
+    def shrunk(self, by: int) -> Window:
+        """The same ground on a grid ``by`` times coarser; the window lies on its blocks."""
+        assert not any(n % by for n in (self.row, self.col, self.height, self.width))
+        return Window(self.row // by, self.col // by, self.height // by, self.width // by)
+
     def inside(self, outer: Window) -> tuple[slice, slice]:
         """Slices of this window within an array that holds ``outer``."""
         top, left = self.row - outer.row, self.col - outer.col
@@ -42,11 +51,19 @@ class Window:
 
 @dataclass(frozen=True)
 class Tile:
-    """A piece of work: read ``read``, keep ``keep`` of the result, weigh it with ``weight``."""
+    """A piece of work: read ``read``, keep ``keep`` of the result, weigh it with ``weight``.
+
+    fades : pixels shared with the neighbours before and after, along rows and along columns
+    """
 
     read: Window
     keep: Window
-    ramps: tuple[np.ndarray, np.ndarray]
+    fades: tuple[tuple[int, int], tuple[int, int]]
+
+    @property
+    def ramps(self) -> tuple[np.ndarray, np.ndarray]:
+        """(height,) and (width,) float32 weights of rows and columns, rising and falling linearly."""
+        return _ramp(self.keep.height, *self.fades[0]), _ramp(self.keep.width, *self.fades[1])
 
     @property
     def weight(self) -> np.ndarray:
@@ -57,11 +74,29 @@ class Tile:
     @property
     def blends(self) -> bool:
         """True where the tile shares pixels with a neighbour."""
-        return bool((self.ramps[0] < 1).any() or (self.ramps[1] < 1).any())
+        return any(map(any, self.fades))
+
+    def scaled(self, by: int) -> Tile:
+        """The same tile on a grid ``by`` times finer; its weights are linear on that grid."""
+        rows, cols = ((before * by, after * by) for before, after in self.fades)
+        return Tile(self.read.scaled(by), self.keep.scaled(by), (rows, cols))
 
 
-def _spans(length: int, size: int, overlap: int, align: int) -> list[tuple[int, int, np.ndarray]]:
-    """Cut an axis into spans (start, stop, ramp) whose ramps add to one."""
+def _ramp(length: int, before: int, after: int) -> np.ndarray:
+    ramp = np.ones(length, np.float32)
+    if before:
+        ramp[:before] = _rise(before)
+    if after:
+        ramp[-after:] = 1 - _rise(after)
+    return ramp
+
+
+def _rise(length: int) -> np.ndarray:
+    return (np.arange(length, dtype=np.float32) + 0.5) / length
+
+
+def _spans(length: int, size: int, overlap: int, align: int) -> list[tuple[int, int, tuple[int, int]]]:
+    """Cut an axis into spans (start, stop, fades) whose weights add to one."""
     # Counted in units of ``align``. Even spans are at least 2/3 of the longest; a span shorter than the overlap
     # would put three ramps over one pixel, which no longer add to one.
     longest = max((size - overlap) // align, -(-3 * -(-overlap // align) // 2), 1)
@@ -72,14 +107,8 @@ def _spans(length: int, size: int, overlap: int, align: int) -> list[tuple[int, 
     edges[-1] = length - overlap
     spans = []
     for k in range(count):
-        start, stop = int(edges[k]), int(edges[k + 1]) + overlap
-        ramp = np.ones(stop - start, np.float32)
-        rise = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
-        if k > 0:
-            ramp[:overlap] = rise
-        if k < count - 1 and overlap:
-            ramp[-overlap:] = 1 - rise
-        spans.append((start, stop, ramp))
+        fades = overlap if k > 0 else 0, overlap if k < count - 1 else 0
+        spans.append((int(edges[k]), int(edges[k + 1]) + overlap, fades))
     return spans
 
 
@@ -102,10 +131,10 @@ def plan_tiles(
     Tiles in row-major order; ``sum(tile.weight) == 1`` at every pixel.
     """
     tiles = []
-    for top, bottom, row_ramp in _spans(shape[0], size[0], overlap, align):
-        for left, right, col_ramp in _spans(shape[1], size[1], overlap, align):
+    for top, bottom, row_fades in _spans(shape[0], size[0], overlap, align):
+        for left, right, col_fades in _spans(shape[1], size[1], overlap, align):
             keep = Window(top, left, bottom - top, right - left)
-            tiles.append(Tile(keep.grown(margin, shape), keep, (row_ramp, col_ramp)))
+            tiles.append(Tile(keep.grown(margin, shape), keep, (row_fades, col_fades)))
     return tiles
 
 

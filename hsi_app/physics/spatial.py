@@ -199,6 +199,12 @@ def blur(shape: Shape, side_px: int, std_px: float) -> Separable:
     return Separable(shape[0], _mirrored_band(shape[1], profile), _mirrored_band(shape[2], profile))
 
 
+def psf_blur(shape: Shape, fwhm_px: float) -> Separable:
+    """Gaussian blur of a full width at half maximum, cut at three standard deviations, edges mirrored."""
+    std = fwhm_px * FWHM_TO_STD
+    return blur(shape, _side(std), std)
+
+
 def blur_downsample(shape: Shape, scale: int, fwhm_px: float | None = None) -> Separable:
     """Gaussian PSF, then averages of scale x scale blocks.
 
@@ -208,14 +214,12 @@ def blur_downsample(shape: Shape, scale: int, fwhm_px: float | None = None) -> S
     if scale < 1 or shape[1] % scale or shape[2] % scale:
         raise OperatorError(f"an image of {shape[1:]} cannot be cut into blocks of {scale}; crop it to multiples.")
     std = (scale if fwhm_px is None else fwhm_px) * FWHM_TO_STD
-    profile = gaussian_profile(2 * math.ceil(3 * std) + 1, std)
-    matrices = []
-    for length in shape[1:]:
-        blocks = torch.zeros(length // scale, length, dtype=torch.float64)
-        for block in range(length // scale):
-            blocks[block, block * scale : (block + 1) * scale] = 1 / scale
-        matrices.append(blocks @ _mirrored_band(length, profile))
-    return Separable(shape[0], *matrices)
+    profile = gaussian_profile(_side(std), std)
+    return Separable(shape[0], *(_mirrored_band(length, profile, scale) for length in shape[1:]))
+
+
+def _side(std_px: float) -> int:
+    return 2 * math.ceil(3 * std_px) + 1
 
 
 def gaussian_profile(side_px: int, std_px: float) -> torch.Tensor:
@@ -244,13 +248,18 @@ def motion_psf(length_px: int, angle_deg: float) -> torch.Tensor:
     return kernel / kernel.sum()
 
 
-def _mirrored_band(length: int, profile: torch.Tensor) -> torch.Tensor:
-    """(length, length) matrix that convolves with ``profile``; samples beyond the edge are mirrored at it."""
-    matrix = torch.zeros(length, length, dtype=torch.float64)
-    centre = len(profile) // 2
+def _mirrored_band(length: int, profile: torch.Tensor, scale: int = 1) -> torch.Tensor:
+    """(length / scale, length) matrix: convolve with ``profile``, then average each ``scale`` neighbours.
+
+    Samples beyond the edge are mirrored at it.
+    """
+    # The mean of neighbouring rows of a convolution is one convolution with a longer profile.
+    weights = torch.zeros(len(profile) + scale - 1, dtype=torch.float64)
+    for shift in range(scale):
+        weights[shift : shift + len(profile)] += profile / scale
+    rows = torch.arange(length // scale)[:, None].expand(-1, len(weights))
     period = max(2 * (length - 1), 1)
-    for row in range(length):
-        for offset, weight in enumerate(profile.tolist()):
-            place = (row + offset - centre) % period
-            matrix[row, period - place if place >= length else place] += weight
-    return matrix
+    place = (rows * scale + torch.arange(len(weights)) - len(profile) // 2) % period
+    place = torch.where(place >= length, period - place, place)
+    matrix = torch.zeros(length // scale, length, dtype=torch.float64)
+    return matrix.index_put_((rows, place), weights.expand(rows.shape), accumulate=True)

@@ -15,6 +15,7 @@ from hsi_app.cube import Cube
 from hsi_app.errors import Cancelled, WeightsError
 from hsi_app.jobs import Job, Progress
 from hsi_app.methods.registry import MethodSpec, methods
+from hsi_app.optics import Optics, optics_of
 from hsi_app.runner import Result, Settings, restore
 
 
@@ -40,6 +41,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 Run = Callable[..., Result]
+# What the tasks that undo an optic are told of it.
+OPTICS: dict[str, dict[str, Any]] = {"sr": {"scale": 2}, "deblur": {"psf_fwhm": 2.0}}
 
 
 @pytest.fixture(scope="session")
@@ -49,13 +52,20 @@ def run() -> Run:
     def restored(
         cube: Cube, spec: MethodSpec, *, job: Job | None = None, mask: np.ndarray | None = None, **settings: Any
     ) -> Result:
-        chosen = Settings(device="cpu", memory=2**33, **settings)
+        optics = OPTICS.get(settings.get("task") or spec.tasks[0], {})
+        chosen = Settings(device="cpu", memory=2**33, **{**optics, **settings})
         try:
             return restore(cube, spec, settings=chosen, mask=mask, job=job)
         except WeightsError as error:
             pytest.skip(f"{spec.id}: {error}")
 
     return restored
+
+
+@pytest.fixture(scope="session")
+def optics() -> Callable[[str], Optics]:
+    """``optics(task)``: those that ``run`` uses for a task."""
+    return lambda task: optics_of(task, **OPTICS.get(task, {}))
 
 
 @pytest.fixture(scope="session")
@@ -94,3 +104,8 @@ def scene(make_cube: Callable[..., Cube]) -> Cube:
 def without_wavelengths(cube: Cube) -> Cube:
     """The same cube, its wavelengths unknown."""
     return replace(cube, bands=BandAxis(cube.shape[0], bad=cube.axis.is_bad))
+
+
+def on_grid_of(result: Result, samples: np.ndarray) -> np.ndarray:
+    """Samples (B, h, w) of the input where they lie in the result: as blocks, where its grid is finer."""
+    return samples.repeat(result.scale, axis=1).repeat(result.scale, axis=2)

@@ -13,6 +13,7 @@ import torch
 from hsi_app.cube import Cube
 from hsi_app.jobs import Job, Progress
 from hsi_app.methods.registry import MethodSpec
+from hsi_app.optics import Optics
 from hsi_app.problem import Problem
 from hsi_app.runner import Result
 from hsi_app.scene import Scene
@@ -70,7 +71,9 @@ def test_global_settings_of_torch_and_numpy_are_left_alone(spec: MethodSpec, tas
     assert settings() == before
 
 
-def test_the_tensors_a_method_is_given_are_not_changed(spec: MethodSpec, task: str, scene: Cube) -> None:
+def test_the_tensors_a_method_is_given_are_not_changed(
+    spec: MethodSpec, task: str, scene: Cube, optics: Callable[[str], Optics]
+) -> None:
     # They belong to the scene, which hands the same memory to the next tile.
     whole = Scene(scene, scene.axis.good, torch.device("cpu"))
     params, job = spec.parameters.parse({}), Job()
@@ -79,7 +82,10 @@ def test_the_tensors_a_method_is_given_are_not_changed(spec: MethodSpec, task: s
     observed, valid = (tensor.clone() for tensor in whole.tensors())
     kept = {key: np.array(value, copy=True) for key, value in shared.items()}
     window = Window(0, 0, *whole.shape[1:])
-    spec.load_run()(Problem(*whole.tensors(), task, whole.wavelengths_nm, window=window, shared=shared), params, job)
+    problem = Problem(
+        *whole.tensors(), task, whole.wavelengths_nm, window, optics(task).operator(whole.shape), shared=shared
+    )
+    spec.load_run()(problem, params, job)
     assert torch.equal(whole.tensors()[0], observed)
     assert torch.equal(whole.tensors()[1], valid)
     for key, value in shared.items():

@@ -8,11 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from hsi_app.cube import Cube
 from hsi_app.jobs import Job
 from hsi_app.methods.registry import MethodSpec
+from hsi_app.physics.spatial import blur_downsample, psf_blur
 from hsi_app.runner import Result
+from tests.contract.conftest import on_grid_of
 
 Run = Callable[..., Result]
 MakeCube = Callable[..., Cube]
@@ -37,10 +40,12 @@ def test_same_seed_same_result(spec: MethodSpec, task: str, run: Run, scene: Cub
 
 
 def test_shape_bands_map_frame_and_scale_are_kept(spec: MethodSpec, task: str, run: Run, scene: Cube) -> None:
-    restored = run(scene, spec, task=task).cube
-    assert restored.shape == scene.shape
+    result = run(scene, spec, task=task)
+    restored, times = result.cube, result.scale
+    assert times == (2 if task == "sr" else 1)
+    assert restored.shape == (scene.shape[0], scene.shape[1] * times, scene.shape[2] * times)
     assert restored.axis == scene.axis
-    assert restored.georef == scene.georef
+    assert restored.georef == (scene.georef if times == 1 else scene.georef.upsampled(times))  # type: ignore[union-attr]
     assert restored.gain is scene.gain
     assert (restored.offset, restored.unit, restored.nodata) == (scene.offset, scene.unit, scene.nodata)
 
@@ -50,25 +55,28 @@ def test_the_result_is_float32(spec: MethodSpec, run: Run, scene: Cube) -> None:
 
 
 def test_observed_samples_stay_present(spec: MethodSpec, task: str, run: Run, scene: Cube) -> None:
-    _, seen = scene.block()
-    _, present = run(scene, spec, task=task).cube.block()
-    assert present[seen].all()
+    result = run(scene, spec, task=task)
+    assert result.cube.block()[1][on_grid_of(result, scene.block()[1])].all()
 
 
 def test_only_filling_gaps_fills_gaps(spec: MethodSpec, task: str, run: Run, scene: Cube) -> None:
-    _, seen = scene.block()
-    values, present = run(scene, spec, task=task).cube.block()
+    result = run(scene, spec, task=task)
+    values, present = result.cube.block()
     if task == "inpaint":
         good = scene.axis.good
         assert present[good].all()
         assert np.isfinite(values[good]).all()
     else:
-        np.testing.assert_array_equal(present, seen)
+        np.testing.assert_array_equal(present, on_grid_of(result, scene.block()[1]))
 
 
 def test_bad_bands_are_not_touched(spec: MethodSpec, task: str, run: Run, scene: Cube) -> None:
-    restored = run(scene, spec, task=task).cube
-    np.testing.assert_array_equal(values_of(restored)[11], values_of(scene)[11])
+    result = run(scene, spec, task=task)
+    if result.scale == 1:
+        np.testing.assert_array_equal(values_of(result.cube)[11], values_of(scene)[11])
+    else:
+        # On a finer grid nothing can be as it was; they are interpolated.
+        np.testing.assert_allclose(result.cube.block()[0][11], result.observed.block()[0][11], atol=1e-6)
 
 
 def test_filling_gaps_leaves_observed_samples_bit_for_bit(spec: MethodSpec, run: Run, scene: Cube) -> None:
@@ -106,8 +114,9 @@ def test_another_unit_gives_the_same_result_in_that_unit(
 ) -> None:
     seen = scene.block()[1]
     moved = replace(scene, values=np.where(seen, values_of(scene) * a + b, -1e6).astype(np.float32), nodata=-1e6)
-    expected = values_of(run(scene, spec, task=task).cube).astype(np.float64) * a + b
-    got = values_of(run(moved, spec, task=task).cube)
+    result = run(scene, spec, task=task)
+    expected = values_of(result.cube).astype(np.float64) * a + b
+    got, seen = values_of(run(moved, spec, task=task).cube), on_grid_of(result, seen)
     # Scaling to [0, 1] rounds differently; 1e-3 of the range is far below any noise worth removing.
     np.testing.assert_allclose(got[seen], expected[seen], atol=1e-3 * span(scene) * a)
 
@@ -129,7 +138,19 @@ def white_noise(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return clean + rng.normal(0, 0.05, clean.shape)
 
 
-DAMAGE = {"denoise": white_noise, "destripe": stripes, "inpaint": gaps}
+def coarser(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    fine = torch.from_numpy(clean)
+    observed = blur_downsample((fine.shape[0], fine.shape[1], fine.shape[2]), 2).forward(fine).numpy()
+    return observed + rng.normal(0, 0.03, observed.shape)
+
+
+def blurred(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    fine = torch.from_numpy(clean)
+    observed = psf_blur((fine.shape[0], fine.shape[1], fine.shape[2]), 2.0).forward(fine).numpy()
+    return observed + rng.normal(0, 0.03, observed.shape)
+
+
+DAMAGE = {"denoise": white_noise, "destripe": stripes, "inpaint": gaps, "sr": coarser, "deblur": blurred}
 
 
 def test_the_result_is_nearer_to_the_truth_than_the_observation(
@@ -139,9 +160,10 @@ def test_the_result_is_nearer_to_the_truth_than_the_observation(
     clean = make_cube(18, 48, 56, seed=9)
     truth = values_of(clean).astype(np.float64)
     observed = DAMAGE[task](truth, np.random.default_rng(4))
-    restored = values_of(run(replace(clean, values=observed.astype(np.float32)), spec, task=task).cube)
-    # A gap counts as filled with its band's mean, the best guess that needs no method.
-    guess = np.where(np.isnan(observed), np.nanmean(observed, axis=(1, 2), keepdims=True), observed)
-    before, after = (float(np.sqrt(np.mean((x - truth) ** 2))) for x in (guess, restored))
+    result = run(replace(clean, values=observed.astype(np.float32)), spec, task=task)
+    # A finer grid is guessed by interpolation, a gap by its band's mean: the best guesses that need no method.
+    shown = observed if result.scale == 1 else values_of(result.observed)
+    guess = np.where(np.isnan(shown), np.nanmean(shown, axis=(1, 2), keepdims=True), shown)
+    before, after = (float(np.sqrt(np.mean((x - truth) ** 2))) for x in (guess, values_of(result.cube)))
     # At least 2 dB: less than a running mean over three bands would give.
     assert after < 0.8 * before

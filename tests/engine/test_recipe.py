@@ -85,8 +85,8 @@ def test_recipe_that_cannot_work_is_refused_in_one_line(text: str, words: list[s
 
 
 def test_task_the_method_lacks_is_refused() -> None:
-    with pytest.raises(CapabilityError, match="sr"):
-        parse_recipe('[[steps]]\nmethod = "lowrank"\ntask = "sr"')
+    with pytest.raises(CapabilityError, match="dehaze"):
+        parse_recipe('[[steps]]\nmethod = "lowrank"\ntask = "dehaze"')
 
 
 def test_absent_and_binary_files_are_no_recipes(tmp_path: Path) -> None:

@@ -78,3 +78,28 @@ def test_a_window_inside_another_finds_its_own_pixels() -> None:
 def test_strips_cover_each_row_once(rows: int) -> None:
     covered = [r for window in strips((7, 4), rows) for r in range(window.row, window.row + window.height)]
     assert covered == list(range(7))
+
+
+@given(sides, sides, sides, sides, overlaps, st.integers(1, 5))
+def test_weights_add_to_one_on_a_finer_grid_too(h: int, w: int, th: int, tw: int, overlap: int, scale: int) -> None:
+    total = np.zeros((h * scale, w * scale))
+    for tile in plan_tiles((h, w), (th, tw), overlap=overlap):
+        fine = tile.scaled(scale)
+        assert fine.blends == tile.blends
+        assert (fine.weight > 0).all()
+        total[fine.keep.slices] += fine.weight
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_a_ramp_stays_linear_on_a_finer_grid() -> None:
+    first = plan_tiles((10, 60), (10, 30), overlap=6)[0].scaled(4)
+    fall = first.ramps[1][-24:]
+    np.testing.assert_allclose(np.diff(fall), -1 / 24, rtol=1e-4)
+    np.testing.assert_allclose([fall[0], fall[-1]], [1 - 1 / 48, 1 / 48], rtol=1e-4)
+    assert (first.ramps[1][:-24] == 1).all()
+
+
+def test_a_window_on_a_finer_grid_and_back_is_itself() -> None:
+    window = Window(2, 3, 5, 7)
+    assert window.scaled(4) == Window(8, 12, 20, 28)
+    assert window.scaled(4).shrunk(4) == window

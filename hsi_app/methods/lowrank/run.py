@@ -9,6 +9,7 @@ from hsi_app.methods.lowrank.complete import complete, solve_coefficients
 from hsi_app.methods.lowrank.denoise import denoise_components
 from hsi_app.methods.lowrank.observation import whiten
 from hsi_app.methods.lowrank.spec import LowRankParameters
+from hsi_app.physics.resample import interpolate
 from hsi_app.problem import Problem, Restoration
 
 
@@ -17,7 +18,8 @@ def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoratio
 
     Parameters
     ----------
-    problem : see Problem; 'denoise' and 'inpaint' rebuild every sample, 'destripe' changes damaged samples only
+    problem : see Problem; 'denoise' and 'inpaint' rebuild every sample, 'destripe' changes damaged samples only, 'sr'
+        interpolates what 'denoise' gives
     params : options of the method
     job : told the progress; may raise Cancelled
 
@@ -51,6 +53,8 @@ def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoratio
     if data.stripes is not None:
         damaged = problem.valid & (~ok | (data.stripes != 0))
         extras["damage"] = torch.where(damaged, problem.observed - values, 0.0)
+    if problem.task == "sr":
+        values = interpolate(values, problem.valid, problem.scale)
     return Restoration(values, untouched, extras, trace=trace)
 
 

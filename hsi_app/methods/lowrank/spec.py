@@ -42,11 +42,12 @@ SPEC = MethodSpec(
     id="lowrank",
     title="Low-rank restoration",
     summary="Whiten by the estimated noise, keep the signal subspace, denoise its few component images.",
-    tasks=("denoise", "destripe", "inpaint"),
+    tasks=("denoise", "destripe", "inpaint", "sr"),
     parameters=LowRankParameters,
     run="hsi_app.methods.lowrank.run:restore",
     prepare="hsi_app.methods.lowrank.prepare:prepare",
-    extent=Extent("tile", margin_px=36, align_px=3, memory_factor=7.0),
+    # 36 px for the component images, 2 more for 'sr', which enlarges them, on the grid of patches.
+    extent=Extent("tile", margin_px=39, align_px=3, memory_factor=7.0),
     references=(
         Reference(
             "L. Zhuang and J. M. Bioucas-Dias, Fast hyperspectral image denoising and inpainting based on low-rank"
@@ -67,6 +68,7 @@ SPEC = MethodSpec(
     limits=(
         "Targets of a few pixels whose spectrum lies outside the scene's subspace are weakened;"
         " look at what was removed.",
+        "Super-resolution is cubic interpolation of the denoised cube: it adds no detail.",
         "Bands whose noise exceeds their signal are rebuilt from the others.",
     ),
 )
