@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hsi_app.errors import FormatError, ParameterError
 from hsi_app.files import write_text
 from hsi_app.methods.registry import method as find_method
+from hsi_app.optics import BLURRED_TASKS, SCALED_TASKS, optics_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,11 +43,12 @@ class Recipe:
     ----------
     steps : the methods, in order
     seed, bad_bands, keep_observed, tile : as in ``runner.Settings``, for every step
+    scale, psf_fwhm : as in ``runner.Settings``, for the steps whose task they belong to
 
     Raises
     ------
     ParameterError
-        If there is no step, or a method, task or option does not exist.
+        If there is no step, a method, task or option does not exist, or scale or blur do not suit the tasks.
     """
 
     steps: tuple[Step, ...]
@@ -54,14 +56,28 @@ class Recipe:
     bad_bands: Literal["keep", "restore"] = "keep"
     keep_observed: bool | None = None
     tile: int | None = None
+    scale: int | None = None
+    psf_fwhm: float | None = None
 
     def __post_init__(self) -> None:
         if not self.steps:
             raise ParameterError('the recipe has no steps; add a [[steps]] table with method = "lowrank".')
+        tasks = []
         for step in self.steps:
             spec = find_method(step.method, "restore")
-            spec.check_task(step.task)
+            tasks.append(spec.check_task(step.task))
             spec.parameters.parse(step.params)
+            optics_of(tasks[-1], **self.optics(tasks[-1]))
+        # What no step can use was meant for one that is not there.
+        if not set(tasks) & set(SCALED_TASKS):
+            optics_of(tasks[0], **{**self.optics(tasks[0]), "scale": self.scale})
+        if not set(tasks) & set(BLURRED_TASKS):
+            optics_of(tasks[0], psf_fwhm=self.psf_fwhm)
+
+    def optics(self, task: str) -> dict[str, Any]:
+        """Scale and blur that ``runner.Settings`` is given for a task: those that belong to it."""
+        given = {"scale": self.scale} if task in SCALED_TASKS else {}
+        return {**given, "psf_fwhm": self.psf_fwhm} if task in BLURRED_TASKS else given
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Recipe:
@@ -75,6 +91,9 @@ class Recipe:
             # Of several steps each has its own default, which the recipe must not overrule.
             keep_observed=settings["keep_observed"] if len(done) == 1 else record.get("keep_observed"),
             tile=settings["tile"],
+            # Equal in all steps that have them, for they came from one recipe.
+            scale=_first(done, "scale", SCALED_TASKS),
+            psf_fwhm=_first(done, "psf_fwhm", BLURRED_TASKS),
         )
 
     def to_toml(self) -> str:
@@ -90,6 +109,11 @@ class Recipe:
                 lines += ["", "[steps.params]"]
                 lines += [f"{_key(key.replace('_', '-'))} = {_toml(value)}" for key, value in given.items()]
         return "\n".join(lines) + "\n"
+
+
+def _first(records: Sequence[Mapping[str, Any]], setting: str, tasks: Sequence[str]) -> Any:
+    """A setting of the first step that has one of the tasks, or None."""
+    return next((record["settings"][setting] for record in records if record["task"] in tasks), None)
 
 
 def _key(name: str) -> str:
@@ -130,7 +154,8 @@ def parse_recipe(text: str, name: str = "recipe") -> Recipe:
     steps = table.pop("steps", [])
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise ParameterError(f"'{name}': 'steps' must be tables; write [[steps]] before each step.")
-    expected = {"seed": int, "bad_bands": str, "keep_observed": bool, "tile": int}
+    expected = {"seed": int, "bad_bands": str, "keep_observed": bool, "tile": int, "scale": int,
+                "psf_fwhm": float}  # fmt: skip
     _check_types(table, expected, name)
     if table.get("bad_bands", "keep") not in ("keep", "restore"):
         raise ParameterError(f"'{name}': bad-bands is '{table['bad_bands']}'; write \"keep\" or \"restore\".")
@@ -145,8 +170,9 @@ def _check_types(table: Mapping[str, Any], expected: Mapping[str, type], name: s
         if key not in expected:
             known = ", ".join(k.replace("_", "-") for k in expected)
             raise ParameterError(f"'{name}' has the unknown key '{key}'; there are: {known}.")
-        # True is an int to Python, and nobody means seed = true.
-        if not isinstance(value, expected[key]) or (expected[key] is int and isinstance(value, bool)):
+        # True is an int to Python, and nobody means seed = true; a width of 4 px is one of 4.0.
+        fits = isinstance(value, int | float if expected[key] is float else expected[key])
+        if not fits or (expected[key] in (int, float) and isinstance(value, bool)):
             raise ParameterError(f"'{name}': {key} is {value!r}; it needs {expected[key].__name__}.")
 
 
@@ -217,15 +243,16 @@ def run_recipe(
         tile=recipe.tile,
     )  # fmt: skip
     count, current, records = len(recipe.steps), cube, []
-    with tempfile.TemporaryDirectory(prefix="hsi-app-", dir=_scratch(cube, out, memory, count)) as folder:
+    with tempfile.TemporaryDirectory(prefix="hsi-app-", dir=_scratch(cube, recipe, out, memory)) as folder:
         for n, step in enumerate(recipe.steps):
             is_last = n == count - 1
-            between = Path(folder) / f"step{n + 1}.hdr" if _streams(cube, memory) else None
+            between = Path(folder) / f"step{n + 1}.hdr" if _streams(cube, recipe, memory) else None
             # Keeping what was observed means nothing but where gaps are filled.
             task = find_method(step.method, "restore").check_task(step.task)
             keep = recipe.keep_observed if task == "inpaint" else None
             result = restore(
-                current, step.method, step.params, replace(settings, task=task, keep_observed=keep),
+                current, step.method, step.params,
+                replace(settings, task=task, keep_observed=keep, **recipe.optics(task)),
                 mask=mask if n == 0 else None, out=out if is_last else between, overwrite=overwrite,
                 job=job.part(n / count, 1 / count),
             )  # fmt: skip
@@ -235,18 +262,27 @@ def run_recipe(
         return result
     record = {**records[-1], "input": records[0]["input"], "steps": records, "keep_observed": recipe.keep_observed}
     record["notes"] = list(job.notes)
-    return replace(result, observed=cube, record=record)
+    scale = result.cube.shape[1] // cube.shape[1]
+    if scale > 1:
+        from hsi_app.physics.resample import interpolated
+
+        cube = interpolated(cube, scale)
+    return replace(result, observed=cube, record=record, scale=scale)
 
 
-def _streams(cube: Cube, memory: int | None) -> bool:
+def _streams(cube: Cube, recipe: Recipe, memory: int | None) -> bool:
     """True where a result between two steps should rest in a file: it would take over a quarter of the memory."""
     from hsi_app.device import default_memory
 
     bands, height, width = cube.shape
-    return 4 * bands * height * width > (default_memory() if memory is None else memory) // 4
+    finer = 1
+    for step in recipe.steps[:-1]:
+        task = find_method(step.method, "restore").check_task(step.task)
+        finer *= optics_of(task, **recipe.optics(task)).scale
+    return 4 * bands * height * width * finer**2 > (default_memory() if memory is None else memory) // 4
 
 
-def _scratch(cube: Cube, out: str | Path | None, memory: int | None, count: int) -> Path | None:
+def _scratch(cube: Cube, recipe: Recipe, out: str | Path | None, memory: int | None) -> Path | None:
     """Folder for intermediate files: beside the output, where there is room for cubes; else the system's."""
-    is_beside = count > 1 and out is not None and _streams(cube, memory)
+    is_beside = len(recipe.steps) > 1 and out is not None and _streams(cube, recipe, memory)
     return Path(out).absolute().parent if is_beside and out is not None else None

@@ -15,8 +15,9 @@ from hsi_app.cli.run_options import MASK, RECORD, TILE, RunOptions, processing_o
 from hsi_app.device import format_bytes
 from hsi_app.errors import ParameterError
 from hsi_app.files import check_target, to_json
+from hsi_app.methods.registry import MethodSpec, methods
 from hsi_app.methods.registry import method as find_method
-from hsi_app.methods.registry import methods
+from hsi_app.optics import BLURRED_TASKS, DEFAULT_SCALE, SCALED_TASKS, SCALES
 
 if TYPE_CHECKING:
     from hsi_app.cube import Cube
@@ -46,7 +47,11 @@ _SHARED: Sequence[Callable[[Any], Any]] = (
     click.argument("out", type=click.Path(), metavar="OUT"),
     MASK,
     click.option("--report", metavar="FILE.html", help="Write a report (and beside it FILE.json)."),
-    click.option("--removed", metavar="FILE", help="Write what was removed (input - output) as a cube."),
+    click.option(
+        "--removed",
+        metavar="FILE",
+        help="Write what was removed (input - output) as a cube; of sr, interpolated input - output.",
+    ),
     click.option("--save-recipe", metavar="FILE.toml", help="Write the recipe that repeats this run."),
     RECORD,
 )
@@ -77,7 +82,7 @@ class RestoreGroup(click.Group):
 
 @click.group(cls=RestoreGroup, subcommand_metavar="METHOD|auto|RECIPE.toml [OPTIONS] IN OUT")
 def restore() -> None:
-    """Restore a cube: denoise, destripe or fill gaps.
+    """Restore a cube: denoise, destripe, fill gaps, or sharpen to a finer grid.
 
     IN is any cube the program reads ('file.mat::name' picks an array); OUT's extension names the format.
     'hsi-app restore METHOD --help' shows a method's options with ranges, units and sources.
@@ -113,7 +118,21 @@ def _method_command(name: str) -> click.Command:
         step = Step(spec.id, values.pop("task"), given_options(values))
         _carry_out(request, lambda _cube, _log: Recipe((step,), seed=request.run.seed or 0, **values))
 
-    return _command(spec.id, spec.summary, body, [task, *method_options(spec)], settings=True, help=method_help(spec))
+    own = [task, *_optics_options(spec), *method_options(spec)]
+    return _command(spec.id, spec.summary, body, own, settings=True, help=method_help(spec))
+
+
+def _optics_options(spec: MethodSpec) -> list[click.Option]:
+    """Scale and blur, where one of the method's tasks takes them; their ranges are checked for every face alike."""
+    found = []
+    if set(spec.tasks) & set(SCALED_TASKS):
+        text = f"How many times finer the grid of OUT is (sr).  [{SCALES[0]} to {SCALES[1]}; default {DEFAULT_SCALE}]"
+        found.append(click.Option(["--scale"], type=click.INT, help=text))
+    if taking := [task for task in spec.tasks if task in BLURRED_TASKS]:
+        text = f"Full width at half maximum of the Gaussian blur, in px of OUT ({', '.join(taking)})."
+        default = "  [default for sr: the scale]" if set(taking) & set(SCALED_TASKS) else ""
+        found.append(click.Option(["--psf-fwhm"], type=click.FLOAT, metavar="PX", help=text + default))
+    return found
 
 
 def _recipe_command(path: str) -> click.Command:

@@ -185,3 +185,38 @@ def test_degrade_writes_cube_mask_and_record(scene: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_script_names_the_program(shell: str) -> None:
     assert "_HSI_APP_COMPLETE" in run("completion", shell).stdout
+
+
+def test_a_coarsened_cube_is_restored_to_the_grid_of_the_truth_and_scored(scene: Path, tmp_path: Path) -> None:
+    coarse, fine, recipe = tmp_path / "coarse.tif", tmp_path / "fine.tif", tmp_path / "run.toml"
+    run("degrade", scene, coarse, "--as", "sr-x2")
+    outcome = run("restore", "lowrank", coarse, fine, "--task", "sr", "--scale", 2, "--psf-fwhm", 2, "--json",
+                  "--removed", tmp_path / "removed.hdr", "--report", tmp_path / "page.html",
+                  "--save-recipe", recipe)  # fmt: skip
+    record = json.loads(outcome.stdout)
+    assert (record["task"], record["settings"]["scale"], record["settings"]["psf_fwhm"]) == ("sr", 2, 2.0)
+    truth, restored = open_cube(scene), open_cube(fine)
+    assert restored.shape == truth.shape
+    assert restored.georef is not None
+    assert truth.georef is not None
+    assert restored.georef.transform == truth.georef.transform
+    assert json.loads(run("score", fine, scene, "--json").stdout)["psnr"] > 25
+    # What was removed is the interpolated input less the result.
+    assert open_cube(tmp_path / "removed.hdr").shape == truth.shape
+    run("restore", recipe, coarse, tmp_path / "again.hdr")
+    np.testing.assert_array_equal(open_cube(tmp_path / "again.hdr").read(), restored.read())
+
+
+def test_a_scale_that_was_not_given_is_told(scene: Path, tmp_path: Path) -> None:
+    outcome = run("restore", "lowrank", scene, tmp_path / "fine.hdr", "--task", "sr")
+    assert "2 times finer" in outcome.stderr
+    assert open_cube(tmp_path / "fine.hdr").shape == (12, 48, 40)
+
+
+def test_only_methods_that_sharpen_take_a_scale() -> None:
+    from hsi_savgol.spec import SPEC
+
+    from hsi_app.cli.restore import _optics_options
+
+    assert "--scale" in run("restore", "lowrank", "--help").stdout
+    assert _optics_options(SPEC) == []

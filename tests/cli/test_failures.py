@@ -62,6 +62,25 @@ def test_option_out_of_range_exits_with_2_and_says_the_bound(run: Run, scene: Pa
     expect_failure(run("restore", "lowrank", scene, tmp_path / "out.hdr", "--strength", 9), 2, "strength", "4")
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--scale", 4], ["scale 4", "'denoise'", "'sr'"]),
+        (["--psf-fwhm", 2], ["psf-fwhm 2", "'denoise'"]),
+        (["--task", "sr", "--scale", 1], ["scale is 1", "2 to 16"]),
+        (["--task", "sr", "--scale", 17], ["scale is 17", "2 to 16"]),
+        (["--task", "sr", "--scale", 2.5], ["--scale"]),
+        (["--task", "sr", "--scale", 2, "--psf-fwhm", 0], ["psf-fwhm is 0"]),
+        (["--task", "sr", "--scale", 2, "--psf-fwhm", "nan"], ["psf-fwhm is nan"]),
+    ],
+)
+def test_optics_that_do_not_suit_the_task_exit_with_2(
+    run: Run, scene: Path, tmp_path: Path, given: list[object], words: list[str]
+) -> None:
+    expect_failure(run("restore", "lowrank", scene, tmp_path / "out.hdr", *given), 2, *words)
+    assert not (tmp_path / "out.hdr").exists()
+
+
 @pytest.mark.parametrize("command", [["info"], ["restore", "lowrank"], ["score"], ["convert"]])
 def test_missing_file_exits_with_4(run: Run, tmp_path: Path, command: list[str]) -> None:
     out = [] if command == ["info"] else [tmp_path / "out.hdr"]

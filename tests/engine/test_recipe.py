@@ -29,10 +29,18 @@ FULL = Recipe(
     keep_observed=False,
     tile=64,
 )
+FINER = Recipe((Step("lowrank", "destripe"), Step("lowrank", "sr")), scale=3, psf_fwhm=2.5)
 
 
-def test_recipe_comes_back_from_its_text() -> None:
-    assert parse_recipe(FULL.to_toml()) == FULL
+@pytest.mark.parametrize("recipe", [FULL, FINER], ids=["full", "finer"])
+def test_recipe_comes_back_from_its_text(recipe: Recipe) -> None:
+    assert parse_recipe(recipe.to_toml()) == recipe
+
+
+def test_scale_and_psf_are_keys_of_the_recipe_and_whole_widths_are_widths() -> None:
+    assert "\nscale = 3\npsf-fwhm = 2.5\n" in FINER.to_toml()
+    text = 'scale = 4\npsf-fwhm = 3\n[[steps]]\nmethod = "lowrank"\ntask = "sr"\n'
+    assert parse_recipe(text) == Recipe((Step("lowrank", "sr"),), scale=4, psf_fwhm=3.0)
 
 
 def test_recipe_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -74,6 +82,12 @@ def test_undecodable_text_is_refused() -> None:
         ('seed = 1.5\n[[steps]]\nmethod = "lowrank"', ["seed", "1.5"]),
         ('bad-bands = "drop"\n[[steps]]\nmethod = "lowrank"', ["drop", "keep"]),
         ('tile = 0\n[[steps]]\nmethod = "lowrank"', ["tile"]),
+        ('scale = 2\n[[steps]]\nmethod = "lowrank"', ["scale 2", "denoise"]),
+        ('psf-fwhm = 2.0\n[[steps]]\nmethod = "lowrank"', ["psf-fwhm 2", "denoise"]),
+        ('scale = 40\n[[steps]]\nmethod = "lowrank"\ntask = "sr"', ["scale is 40", "16"]),
+        ('scale = 2.0\n[[steps]]\nmethod = "lowrank"\ntask = "sr"', ["scale", "2.0", "int"]),
+        ('psf-fwhm = true\n[[steps]]\nmethod = "lowrank"\ntask = "sr"', ["psf_fwhm", "True"]),
+        ('psf-fwhm = 0\n[[steps]]\nmethod = "lowrank"\ntask = "sr"', ["psf-fwhm is 0"]),
     ],
 )
 def test_recipe_that_cannot_work_is_refused_in_one_line(text: str, words: list[str]) -> None:
@@ -111,6 +125,30 @@ def test_recipe_of_a_run_replays_to_the_same_array(make_cube: CubeFactory) -> No
     np.testing.assert_array_equal(run_recipe(cube, recipe).cube.read(), first.cube.read())
 
 
+def test_a_finer_result_replays_to_the_same_array(make_cube: CubeFactory) -> None:
+    cube = make_cube(10, 12, 17, sigma=0.05)
+    first = restore(cube, "lowrank", settings=Settings(task="sr", scale=3, psf_fwhm=2.0))
+    recipe = parse_recipe(Recipe.from_record(first.record).to_toml())
+    assert (recipe.scale, recipe.psf_fwhm) == (3, 2.0)
+    np.testing.assert_array_equal(run_recipe(cube, recipe).cube.read(), first.cube.read())
+
+
+def test_scale_and_psf_reach_only_the_step_they_belong_to(make_cube: CubeFactory) -> None:
+    cube = make_cube(10, 12, 17, sigma=0.05)
+    result = run_recipe(cube, FINER)
+    first, second = (step["settings"] for step in result.record["steps"])
+    assert (first["scale"], first["psf_fwhm"]) == (1, None)
+    assert (second["scale"], second["psf_fwhm"]) == (3, 2.5)
+    assert Recipe.from_record(result.record).scale == 3
+    # Steps after it work on the finer grid; the input is shown on the grid of the result.
+    longer = run_recipe(cube, Recipe((*FINER.steps, Step("lowrank", "denoise")), scale=3))
+    for found in (result, longer):
+        assert found.scale == 3
+        assert found.cube.shape == found.observed.shape == (10, 36, 51)
+        assert found.removed().shape == (10, 36, 51)
+        assert found.record["input"]["shape"]["rows"] == 12
+
+
 @pytest.fixture
 def gappy(make_cube: CubeFactory) -> Cube:
     values = make_cube(10, 24, 24, sigma=0.02).values.copy()
@@ -142,7 +180,7 @@ def test_steps_that_rest_in_files_give_the_same_and_leave_only_the_result(
 ) -> None:
     recipe = Recipe((Step("lowrank", "denoise"), Step("lowrank", "inpaint")))
     in_memory = run_recipe(gappy, recipe).cube.read()
-    monkeypatch.setattr("hsi_app.recipe._streams", lambda cube, memory: True)
+    monkeypatch.setattr("hsi_app.recipe._streams", lambda cube, recipe, memory: True)
     streamed = run_recipe(gappy, recipe, out=tmp_path / "out.hdr")
     np.testing.assert_array_equal(open_cube(tmp_path / "out.hdr").read(), in_memory)
     np.testing.assert_array_equal(streamed.cube.read(), in_memory)
