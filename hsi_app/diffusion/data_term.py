@@ -172,7 +172,7 @@ class GappyTerm(DataTerm):
         return self._whole.pull_back(residual)
 
     def correct(self, guess: torch.Tensor, variance: float, extra: torch.Tensor | None = None) -> torch.Tensor:
-        """To a relative residual of 1e-3, starting from the guess."""
+        """To a thousandth of the residual that the guess leaves."""
         right = self._target + guess / variance
         right = right if extra is None else right + extra
 
@@ -184,7 +184,7 @@ class GappyTerm(DataTerm):
         found = guess.clone()
         rest = right - normal(found)
         direction, power = rest, rest.square().sum()
-        enough = _SOLVER_GAP**2 * right.square().sum()
+        enough = _SOLVER_GAP**2 * power
         for _ in range(_SOLVER_STEPS):
             if power <= enough:
                 break

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from hsi_app.errors import WeightsError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 CHANNELS = 3
 # Bytes of one image's channels at full resolution below which images go through the network together.
@@ -128,8 +125,8 @@ def _mirrored(images: torch.Tensor, multiple: int) -> torch.Tensor:
     return images
 
 
-def unet_prior(network: nn.Module, scheduler: dict, *, name: str = "", digest: str = "") -> Prior:
-    """A prior from a diffusers UNet2DModel and the configuration of the scheduler it was trained with.
+def unet_prior(network: Any, scheduler: Mapping[str, Any], *, name: str = "", digest: str = "") -> Prior:
+    """A prior from a diffusers ``UNet2DModel`` and the configuration of the scheduler it was trained with.
 
     Raises WeightsError if it does not work on three channels or the scheduler's prediction is unknown.
     """
@@ -140,22 +137,22 @@ def unet_prior(network: nn.Module, scheduler: dict, *, name: str = "", digest: s
         raise WeightsError(
             f"prior '{name}' maps {config.in_channels} channels to {config.out_channels}; it must map 3 to 3."
         )
-    known = set(DDIMScheduler().config)
+    known = set(cast(Any, DDIMScheduler()).config)
     trained = DDIMScheduler.from_config({key: value for key, value in scheduler.items() if key in known})
     prediction = str(scheduler.get("prediction_type", "epsilon"))
-    if prediction not in ("epsilon", "v_prediction", "sample"):
+    if prediction not in get_args(Prediction):
         raise WeightsError(f"prior '{name}' predicts '{prediction}'; known are epsilon, v_prediction and sample.")
 
     def predict(images: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         return network(images.contiguous(memory_format=torch.channels_last), level).sample[:, :CHANNELS].float()
 
     return Prior(
-        predict, "timestep", prediction, trained.alphas_cumprod.double().numpy(),
+        predict, "timestep", cast(Prediction, prediction), trained.alphas_cumprod.double().numpy(),
         multiple_of=2 ** (len(config.block_out_channels) - 1), name=name, digest=digest,
     )  # fmt: skip
 
 
-def read_scheduler(folder: Path) -> dict:
+def read_scheduler(folder: Path) -> dict[str, Any]:
     """The scheduler configuration beside a network: ``scheduler_config.json`` there, beside it, or in 'scheduler'.
 
     Raises WeightsError if there is none: without it nobody knows which noise a timestep means.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 
@@ -44,7 +45,7 @@ def sample(
 
     Source: Song, Meng and Ermon 2021 (DDIM); the correction as in Zhu et al. 2023 (DiffPIR).
     """
-    for index, (now, then) in enumerate(zip(alpha_bars[:-1], alpha_bars[1:], strict=True)):
+    for index, (now, then) in enumerate(pairwise(alpha_bars)):
         root, rest = now**0.5, (1 - now) ** 0.5
         with torch.set_grad_enabled(push is not None):
             state = state.detach().requires_grad_(push is not None)

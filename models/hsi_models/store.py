@@ -199,7 +199,9 @@ def load_state(card: Card) -> dict[str, torch.Tensor]:
         raise StoreError(f"'{card.path}' is no safetensors file: {error}.") from error
 
 
-def save_weights(folder: Path, state: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> Card:
+def save_weights(
+    folder: Path, state: Mapping[str, torch.Tensor], facts: Mapping[str, Any], texts: Mapping[str, str] | None = None
+) -> Card:
     """Write weights and their card into a new folder; the card gets the sum of what was written.
 
     Parameters
@@ -207,6 +209,7 @@ def save_weights(folder: Path, state: Mapping[str, torch.Tensor], facts: Mapping
     folder : made if needed; appears complete or not at all
     state : parameters by name
     facts : the fields of Card but ``sha256`` and ``folder``
+    texts : further small files beside the card, by name (the configuration another library reads)
 
     Raises
     ------
@@ -221,13 +224,14 @@ def save_weights(folder: Path, state: Mapping[str, torch.Tensor], facts: Mapping
         raise StoreError(f"'{folder}' exists; weights are never replaced in place: choose another name.")
     Card.model_validate({**facts, "sha256": "0" * 64})
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-        making = Path(name) / folder.name
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
+        making = Path(place) / folder.name
         making.mkdir()
         weights = making / str(facts.get("file", "model.safetensors"))
         save_file({key: tensor.detach().cpu().contiguous().clone() for key, tensor in state.items()}, weights)
         card = Card.model_validate({**facts, "sha256": _sha256(weights)})
-        (making / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for name, text in {CARD_FILE: card.model_dump_json(indent=2), **(texts or {})}.items():
+            (making / name).write_text(text + "\n", encoding="utf-8")
         making.rename(folder)
     return card.model_copy(update={"folder": folder})
 

@@ -2,7 +2,7 @@
 
     python models/recipes/triple_prior/train.py --work runs/triple_prior --minutes 120 [--threads 1] [--device auto]
     python models/recipes/triple_prior/train.py --work runs/triple_prior --minutes 20 --cooldown
-    python models/recipes/triple_prior/train.py --work runs/triple_prior --export triple-prior
+    python models/recipes/triple_prior/train.py --work runs/triple_prior --export models/hsi_models/weights/triple-prior
 
 Stops and goes on at will: the state is written every few minutes, and the same command resumes it. ``--cooldown``
 lowers the rate to nothing over its minutes, which is where the last tenths of a decibel come from; do it last.
@@ -11,6 +11,7 @@ lowers the rate to nothing over its minutes, which is where the last tenths of a
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import time
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from crops import Crops
 from diffusers import DDIMScheduler, UNet2DModel
+from hsi_models.store import save_weights
 
 BATCH, RATE, EMA = 16, 6e-4, 0.9995
 # Noise over signal amplitude, for images in [-1, 1]: most draws where restoration works (1/255 to 200/255 of the
@@ -31,6 +33,16 @@ NETWORK = {
     "norm_num_groups": 8, "attention_head_dim": None, "add_attention": False,
 }  # fmt: skip
 SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
+DATA = (
+    "EuroSAT RGB, 9,800 of 10,000 training tiles (MIT; contains modified Copernicus Sentinel data)",
+    "Sentinel-2 scene T33UUB, 10 m bands (CC BY 4.0, through DSen2; contains modified Copernicus Sentinel data)",
+    "bands and component images of 14 training cubes: AVIRIS (NASA/JPL; ABU crops, California), HyMap Berlin"
+    " (CC BY-SA 4.0), EnMAP Potsdam (DLR), HySpex Bavaria (Apache-2.0), MUUFL Gulfport (MIT), ROSIS Pavia",
+)
+REFERENCES = (
+    "P. Helber et al., EuroSAT, IEEE J. Sel. Topics Appl. Earth Observ. Remote Sens. 12(7), 2019.",
+    "J. Ho, A. Jain and P. Abbeel, Denoising diffusion probabilistic models, arXiv 2006.11239.",
+)
 SAVE_EVERY_S, REPORT_EVERY = 180, 200
 WATCHED_LEVELS = (5, 15, 30, 50, 100)
 
@@ -69,7 +81,7 @@ def watch(network: UNet2DModel, clean: torch.Tensor, levels: Levels) -> dict[int
     """PSNR in dB of one-pass denoising of held-back crops, by noise level in 1/255 of the range."""
     generator = torch.Generator().manual_seed(0)
     found = {}
-    network.eval()
+    network.train(False)
     with torch.no_grad():
         for grey in WATCHED_LEVELS:
             level = torch.full((len(clean),), 2 * grey / 255, dtype=torch.float64)
@@ -162,8 +174,34 @@ def train(run: Run, minutes: float, cooldown: bool, batch: int) -> None:
     run.save()
 
 
+def export(run: Run, folder: Path) -> None:
+    """Write the running mean as a diffusers folder with a card, half precision."""
+    facts = {
+        "id": folder.name,
+        "title": "Prior of three-channel remote-sensing images, any noise level",
+        "network": "diffusers:UNet2DModel",
+        "hyper": NETWORK,
+        "bands": 3,
+        "size_multiple": 2 ** (len(NETWORK["block_out_channels"]) - 1),
+        "input_range": (-1.0, 1.0),
+        "file": "diffusion_pytorch_model.safetensors",
+        "licence": "BSD-3-Clause",
+        "data": DATA,
+        "recipe": "models/recipes/triple_prior",
+        "references": REFERENCES,
+    }
+    texts = {
+        "config.json": json.dumps({"_class_name": "UNet2DModel", **NETWORK}, indent=1),
+        "scheduler_config.json": json.dumps(
+            {"_class_name": "DDIMScheduler", **SCHEDULE, "prediction_type": "epsilon"}, indent=1
+        ),
+    }
+    card = save_weights(folder, {key: value.half() for key, value in run.mean.state_dict().items()}, facts, texts)
+    print(f"{folder}: step {run.step}, {run.seconds / 60:.0f} min, {card.path.stat().st_size / 2**20:.1f} MiB")
+
+
 def main() -> None:
-    """Read the command line, then train."""
+    """Read the command line, then train or export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the state; made if needed")
     parser.add_argument("--minutes", type=float, default=25)
@@ -171,9 +209,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--export", type=Path, metavar="FOLDER", help="write the weights there instead of training")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train(Run(given.work, torch.device(given.device), seed=0), given.minutes, given.cooldown, given.batch)
+    run = Run(given.work, torch.device(given.device), seed=0)
+    if given.export is None:
+        train(run, given.minutes, given.cooldown, given.batch)
+    else:
+        export(run, given.export)
 
 
 if __name__ == "__main__":
