@@ -13,7 +13,7 @@ from hsi_app.params import Option
 from hsi_napari.editors import Editor
 
 # Where the words of a paper say less than these.
-_WORDS = {"endmembers": "Number of materials", "rois": "Regions"}
+_WORDS = {"endmembers": "Number of materials", "rois": "Regions", "psf_fwhm": "Width of the blur"}
 
 
 class OptionForm(QWidget):

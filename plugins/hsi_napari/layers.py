@@ -158,6 +158,8 @@ def result_layers(
 ) -> list[LayerData]:
     """What a run leaves, bottom to top: extra images and the removed signal (hidden), then the restored cube.
 
+    On a finer grid the removed signal is the interpolated input less the restored cube.
+
     Parameters
     ----------
     source : layer it was made from; gives place, contrast and colour map
@@ -166,18 +168,16 @@ def result_layers(
     """
     cube, stem = result.cube, name or result.observed.name
     record = plain_record(result.record)
-    factor = cube.shape[1] / result.observed.shape[1]
     restored = cube_to_layer(cube, f"{stem} · restored")
     if source is not None:
         restored[1].update(contrast_limits=tuple(source.contrast_limits), colormap=source.colormap)
     restored[1]["metadata"][RUN] = record
     layers = [_extra(image, f"{stem} · {key}", cube) for key, image in result.extras.items()]
-    if factor == 1:
-        layers.append(_difference(result, f"{stem} · removed"))
+    layers.append(_difference(result, f"{stem} · removed"))
     for _, options, _ in layers:
         options["visible"] = False
         options["metadata"][RUN] = record
-    return [placed(layer, source, offset, factor) for layer in [*layers, restored]]
+    return [placed(layer, source, offset, result.scale) for layer in [*layers, restored]]
 
 
 def plain_record(record: Mapping[str, Any]) -> dict[str, Any]:

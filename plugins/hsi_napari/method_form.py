@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from hsi_app.methods.registry import TASKS, Kind, MethodSpec, methods
+from hsi_app.optics import DEFAULT_SCALE, SCALES, WIDEST_FWHM_PX, optics_of
 from hsi_app.params import Option, options
 from hsi_napari.forms import OptionForm
 from hsi_napari.sections import GAP, Heading, Note, Section
@@ -40,6 +41,21 @@ SETTINGS = (
     ),
 )  # fmt: skip
 
+_WIDTH = Option(
+    "psf_fwhm", "float", None, "Full width at half maximum of the Gaussian blur, in pixels of the result.",
+    lower=0.0, upper=WIDEST_FWHM_PX, lower_open=True, unit="px",
+)  # fmt: skip
+# What a task is asked beside the method's own options, whatever the method.
+OPTICS: Mapping[str, tuple[Option, ...]] = {
+    "sr": (
+        Option(
+            "scale", "int", DEFAULT_SCALE, "How many times finer the grid of the result is.",
+            lower=SCALES[0], upper=SCALES[1],
+        ),
+        replace(_WIDTH, is_optional=True, source="equal to the scale when not given"),
+    ),
+    "deblur": (replace(_WIDTH, is_required=True),),
+}  # fmt: skip
 
 # What a method that unmixes is asked first: how many materials, and where they come from. These entries stay when
 # another method is chosen, for they mean the same in all.
@@ -86,6 +102,7 @@ class MethodForm(QWidget):
                 self.task_choice.addItem(words, task)
         self.about = Note()
         self.settings = OptionForm(settings_of(kind))
+        self.optics = {task: OptionForm(asked, self) for task, asked in OPTICS.items()}
         self._plain, self._rare = QVBoxLayout(), QVBoxLayout()
         self.advanced = Section("Advanced", self)
         self.advanced.rows.addLayout(self._rare)
@@ -111,6 +128,8 @@ class MethodForm(QWidget):
         rows.addWidget(Heading(_TITLE[kind]))
         rows.addLayout(top)
         rows.addWidget(self.about)
+        for form in self.optics.values():
+            rows.addWidget(form)
         rows.addLayout(self._plain)
         rows.addWidget(self.advanced)
         self.task_choice.currentIndexChanged.connect(self._list_methods)
@@ -169,7 +188,9 @@ class MethodForm(QWidget):
         given = self.settings.values()
         memory = given.pop("memory", None)
         given.setdefault("device", "auto")
-        return spec.id, values, Settings(task=self.task(), memory=memory and parse_memory(memory), **given)
+        optics = self.optics[self.task()].values() if self.task() in self.optics else {}
+        optics_of(self.task(), **optics)
+        return spec.id, values, Settings(task=self.task(), memory=memory and parse_memory(memory), **given, **optics)
 
     def follow(self, colours: ThemeColours) -> None:
         """Use the colours of a theme."""
@@ -184,6 +205,8 @@ class MethodForm(QWidget):
                 self.method_choice.addItem(_short(spec.title), spec.id)
         self.method_choice.setCurrentIndex(max(self.method_choice.findData(before), 0))
         self.method_choice.blockSignals(False)
+        for task, form in self.optics.items():
+            form.setVisible(task == self.task())
         self._show_method()
         self.task_changed.emit()
 

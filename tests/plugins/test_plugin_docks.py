@@ -107,6 +107,28 @@ def test_a_preview_restores_the_region_only_and_replaces_the_one_before(
     assert tuple(viewer.layers[-1].translate) == (0, 2, 3)
 
 
+def test_a_finer_result_and_its_preview_lie_over_the_cube(
+    viewer: ViewerModel, layer: Layer, dock: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hsi_napari.restore_dock.region_of", lambda *_: (Window(2, 3, 8, 6), "drawn region"))
+    dock.form.choose("sr", "lowrank")
+    dock.form.optics["sr"].put({"scale": 4})
+    dock.preview()
+    finish(dock)
+    preview = viewer.layers["scene · preview"]
+    assert preview.data.shape == (6, 32, 24)
+    # The first of four fine centres lies three eighths of a pixel before the coarse one.
+    assert tuple(preview.translate) == (0, 2 - 0.375, 3 - 0.375)
+    dock.run()
+    finish(dock)
+    restored = viewer.layers["scene · restored"]
+    assert restored.data.shape == viewer.layers["scene · removed"].data.shape == (6, 48, 40)
+    assert tuple(restored.scale) == (1, 0.25, 0.25)
+    assert tuple(restored.translate) == (0, -0.375, -0.375)
+    assert cube_of(restored).georef == cube_of(layer).georef.upsampled(4)  # type: ignore[union-attr]
+    assert restored.metadata[RUN]["settings"]["scale"] == 4
+
+
 def test_painted_gaps_reach_the_engine_for_inpainting_only(
     viewer: ViewerModel, dock: Any, halving: list[Any], finish: Any
 ) -> None:

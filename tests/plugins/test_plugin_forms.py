@@ -207,12 +207,47 @@ def test_settings_that_cannot_work_are_refused_in_one_line(toolkit: Any) -> None
 def test_every_setting_of_the_runner_has_a_field() -> None:
     from dataclasses import fields
 
-    from hsi_napari.method_form import SETTINGS
+    from hsi_napari.method_form import OPTICS, SETTINGS
 
     from hsi_app.runner import Settings
 
-    # The task has a list of its own above the form.
-    assert {option.name for option in SETTINGS} | {"task"} == {field.name for field in fields(Settings)}
+    # The task has a list of its own above the form; some tasks ask for more.
+    asked = {option.name for options in (SETTINGS, *OPTICS.values()) for option in options}
+    assert asked | {"task"} == {field.name for field in fields(Settings)}
+
+
+def test_scale_and_blur_are_asked_for_the_tasks_they_belong_to(toolkit: Any) -> None:
+    from hsi_napari.method_form import MethodForm
+
+    from hsi_app.runner import Settings
+
+    form = MethodForm()
+    toolkit.addWidget(form)
+    form.choose("sr", "lowrank")
+    assert not form.optics["sr"].isHidden()
+    assert form.chosen()[2] == Settings(task="sr", scale=2)
+    form.optics["sr"].put({"scale": 4, "psf_fwhm": 2.5})
+    assert form.chosen()[2] == Settings(task="sr", scale=4, psf_fwhm=2.5)
+    form.choose("denoise")
+    assert all(asked.isHidden() for asked in form.optics.values())
+    assert form.chosen()[2] == Settings(task="denoise")
+
+
+def test_a_blur_whose_width_was_not_entered_is_asked_for(toolkit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from hsi_napari import method_form
+
+    sharpening = replace(methods()["lowrank"], tasks=("denoise", "deblur"))
+    monkeypatch.setattr(method_form, "methods", lambda kind=None: {"lowrank": sharpening})
+    form = method_form.MethodForm()
+    toolkit.addWidget(form)
+    form.choose("deblur")
+    with pytest.raises(ParameterError, match="width of the blur"):
+        form.chosen()
+    form.optics["deblur"].put({"psf_fwhm": 3.0})
+    assert form.chosen()[2].psf_fwhm == 3.0
+    assert form.chosen()[2].scale is None
 
 
 def test_only_tasks_that_some_method_offers_are_listed(toolkit: Any) -> None:

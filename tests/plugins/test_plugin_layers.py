@@ -19,7 +19,9 @@ from napari.layers import Image, Labels, Layer
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
 from hsi_app.errors import CubeError
+from hsi_app.physics.resample import interpolated
 from hsi_app.runner import Result
+from hsi_app.tiling import Window
 
 
 def layer_of(cube: Cube, **options: Any) -> Image:
@@ -241,11 +243,33 @@ def test_a_restored_region_lies_over_its_place(full_cube: Cube, halved: Result) 
 
 def test_a_result_on_a_finer_grid_covers_the_same_ground(full_cube: Cube) -> None:
     fine = np.repeat(np.repeat(np.asarray(full_cube.values), 2, 1), 2, 2)
-    result = Result(full_cube.upsampled(fine, 2, "sharpened"), full_cube)
-    source = layer_of(full_cube)
+    extras = {"spread": np.ones((24, 20), np.float32)}
+    result = Result(full_cube.upsampled(fine, 2, "sharpened"), interpolated(full_cube, 2), extras, scale=2)
+    source = layer_of(full_cube, scale=(1, 3, 3), translate=(0, 7, 8))
     layers = [Layer.create(*data) for data in result_layers(result, source)]
-    assert [layer.name for layer in layers] == ["scene · restored"]  # no difference of unlike grids
-    assert np.allclose(edges(layers[0]), edges(source))
+    assert [layer.name for layer in layers] == ["scene · spread", "scene · removed", "scene · restored"]
+    for layer in layers:
+        assert layer.data.shape[-2:] == (24, 20)
+        assert np.allclose(edges(layer), edges(source))
+    # The first fine centre lies a quarter of a coarse pixel before the first coarse one.
+    assert np.allclose(layers[-1].translate, (0, 7 - 0.75, 8 - 0.75))
+
+
+def test_the_removed_signal_of_a_finer_grid_is_the_interpolated_cube_less_the_result(full_cube: Cube) -> None:
+    shown = interpolated(full_cube, 2)
+    values, valid = shown.block()
+    result = Result(full_cube.upsampled(values - 1, 2, "darker"), shown, scale=2)
+    away = Layer.create(*result_layers(result)[0])
+    np.testing.assert_allclose(np.asarray(away.data)[valid], 1, atol=1e-4)
+
+
+def test_a_finer_region_lies_over_its_place(full_cube: Cube) -> None:
+    part = full_cube.crop(Window(3, 4, 5, 4))
+    shown = interpolated(part, 4)
+    source = layer_of(full_cube, scale=(1, 2, 2))
+    layer = Layer.create(*result_layers(Result(shown, shown, scale=4), source, (3, 4))[-1])
+    # Pixel areas reach half a pixel around their centres, on both grids.
+    assert np.allclose(layer.data_to_world((0, -0.5, -0.5))[-2:], source.data_to_world((0, 2.5, 3.5))[-2:])
 
 
 def test_every_result_layer_is_a_cube_again_or_an_image(halved: Result) -> None:
