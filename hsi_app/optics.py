@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hsi_app.errors import ParameterError
 
 if TYPE_CHECKING:
+    from hsi_app.methods.registry import Extent
     from hsi_app.physics.operator import LinearOperator, Shape
 
 SCALES = (2, 16)
@@ -40,6 +42,16 @@ class Optics:
             return psf_blur(shape, self.psf_fwhm)
         bands, height, width = shape
         return blur_downsample((bands, height * self.scale, width * self.scale), self.scale, self.psf_fwhm)
+
+    def widened(self, extent: Extent) -> Extent:
+        """The extent with a margin that also covers how far a point spreads: no method knows that beforehand."""
+        if self.psf_fwhm is None:
+            return extent
+        from hsi_app.physics.spatial import psf_reach
+
+        reach = math.ceil(psf_reach(self.psf_fwhm) / self.scale)
+        steps = math.ceil((extent.margin_px + reach) / extent.align_px)
+        return replace(extent, margin_px=steps * extent.align_px)
 
 
 def optics_of(task: str, scale: int | None = None, psf_fwhm: float | None = None) -> Optics:

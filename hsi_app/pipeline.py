@@ -111,7 +111,7 @@ class Pipeline:
             piece = (image[..., rows, cols].float() * self.scene.scaling.span).cpu().numpy()
             if name not in self.extras:
                 # Extras are shown, not streamed: a scene too large for memory goes without them.
-                if piece.ndim == 3 and not self.scene.holds_whole:
+                if piece.ndim == 3 and not self.scene.would_hold(self.optics.scale**2):
                     continue
                 self.extras[name] = np.zeros((*piece.shape[:-2], *self.shown.shape[1:]), np.float32)
             target = self.extras[name][(..., *placed.keep.slices)]

@@ -159,7 +159,7 @@ def restore(
             job.step(1.0, "done")
         sinks[:] = [sink]
 
-    tiles = in_tiles_that_fit(scene, spec.extent, budget, settings.tile, job, work, optics.scale)
+    tiles = in_tiles_that_fit(scene, optics.widened(spec.extent), budget, settings.tile, job, work, optics.scale)
     extras = pipeline.full_extras() if out is None else {}
     record = run_record(
         spec, params,

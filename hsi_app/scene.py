@@ -62,13 +62,18 @@ class Scene:
         per_row = self.bands.size * width * (5 + cube.dtype.itemsize)
         self.strip_rows = int(max(1, min(height, budget // (4 * per_row))))
         self._whole: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._keeps = 2 * height * per_row <= budget
+        self._share = 2 * height * per_row / max(budget, 1)
+        self._keeps = self._share <= 1
         self.scaling = self._fit_scaling()
 
     @property
     def holds_whole(self) -> bool:
         """True where the scaled scene stays in memory, so that tiles need no reading."""
         return self._keeps
+
+    def would_hold(self, times: int) -> bool:
+        """True where ``times`` as many samples could stay in memory too."""
+        return self._share * times <= 1
 
     @property
     def wavelengths_nm(self) -> np.ndarray | None:

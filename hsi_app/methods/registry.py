@@ -42,11 +42,12 @@ class Extent:
     """How much of the image a method must see at once.
 
     kind : 'whole', or 'tile' where it may run piece by piece
-    margin_px : context around a tile that its result depends on
+    margin_px : context around a tile that its result depends on, px of what it is given; the runner adds what a blur
+        that the method is told of reaches
     overlap_px : px blended between neighbours, for methods whose tiles do not agree exactly
     align_px : tiles begin at multiples of this, for methods that work on a grid of patches
     multiple_of : height and width of what the method is given must be multiples of this
-    memory_factor : peak bytes of a run over the bytes of its float32 input
+    memory_factor : peak bytes of a run over the bytes of its float32 input, or of its result where that is finer
     """
 
     kind: Literal["whole", "tile"] = "whole"

@@ -201,8 +201,12 @@ def blur(shape: Shape, side_px: int, std_px: float) -> Separable:
 
 def psf_blur(shape: Shape, fwhm_px: float) -> Separable:
     """Gaussian blur of a full width at half maximum, cut at three standard deviations, edges mirrored."""
-    std = fwhm_px * FWHM_TO_STD
-    return blur(shape, _side(std), std)
+    return blur(shape, 2 * psf_reach(fwhm_px) + 1, fwhm_px * FWHM_TO_STD)
+
+
+def psf_reach(fwhm_px: float) -> int:
+    """How far a point spreads to each side, px: three standard deviations, where a Gaussian is cut."""
+    return math.ceil(3 * fwhm_px * FWHM_TO_STD)
 
 
 def blur_downsample(shape: Shape, scale: int, fwhm_px: float | None = None) -> Separable:
@@ -213,13 +217,9 @@ def blur_downsample(shape: Shape, scale: int, fwhm_px: float | None = None) -> S
     """
     if scale < 1 or shape[1] % scale or shape[2] % scale:
         raise OperatorError(f"an image of {shape[1:]} cannot be cut into blocks of {scale}; crop it to multiples.")
-    std = (scale if fwhm_px is None else fwhm_px) * FWHM_TO_STD
-    profile = gaussian_profile(_side(std), std)
+    fwhm = scale if fwhm_px is None else fwhm_px
+    profile = gaussian_profile(2 * psf_reach(fwhm) + 1, fwhm * FWHM_TO_STD)
     return Separable(shape[0], *(_mirrored_band(length, profile, scale) for length in shape[1:]))
-
-
-def _side(std_px: float) -> int:
-    return 2 * math.ceil(3 * std_px) + 1
 
 
 def gaussian_profile(side_px: int, std_px: float) -> torch.Tensor:

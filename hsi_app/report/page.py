@@ -117,9 +117,11 @@ def _pictures(content: Content) -> str:
             for p in row.pictures
         )
         cards.append(f'<div class="card"><h3>{escape(row.words)}</h3><div class="pictures">{figures}</div></div>')
+    scale = content.result.scale
+    finer = f" Before is the input, interpolated to the {scale} times finer grid of the result." if scale > 1 else ""
     words = (
         "Before, after and truth share one stretch. Roads, edges or field borders in the removed part mean that"
-        " signal was taken away. Missing samples are see-through; numbers mark the spectra below."
+        f" signal was taken away. Missing samples are see-through; numbers mark the spectra below.{finer}"
     )
     return f'<p class="soft">{words}</p>{"".join(cards)}'
 
@@ -158,6 +160,12 @@ def _stripes(axis: BandAxis, findings: Findings) -> str:
     return table(("worst bands", "strength before", "after (1 = none)"), rows)
 
 
+def _optics_words(settings: Mapping[str, Any]) -> str:
+    """', 4 times finer, blur of 4 px' where a step was told of it."""
+    scale, width = settings.get("scale") or 1, settings.get("psf_fwhm")
+    return (f", {scale} times finer" if scale > 1 else "") + ("" if width is None else f", blur of {width:g} px (FWHM)")
+
+
 def _run(content: Content) -> str:
     record = content.result.record
     settings = record["settings"]
@@ -166,6 +174,7 @@ def _run(content: Content) -> str:
         title = f"{step['title']} ({step['method']}), task {step['task']}"
         if len(content.steps) > 1:
             title = f"Step {number}: {title}"
+        title += _optics_words(step["settings"])
         cards.append(f"<h3>{escape(title)}</h3>{options_table(step)}")
     facts = facts_card(
         record, record["trace"], "passed through unchanged" if settings["bad_bands"] == "keep" else "worked on too"

@@ -99,7 +99,8 @@ class MethodForm(QWidget):
         self._methods = {name: offered[name] for name in sorted(offered, key=lambda name: name != _RECOMMENDED[kind])}
         for task, words in TASKS.items():
             if any(task in spec.tasks for spec in self._methods.values()):
-                self.task_choice.addItem(words, task)
+                # What stands in brackets would be cut off in a narrow dock; the tool tip says it.
+                self.task_choice.addItem(words.partition(" (")[0], task)
         self.about = Note()
         self.settings = OptionForm(settings_of(kind))
         self.optics = {task: OptionForm(asked, self) for task, asked in OPTICS.items()}
@@ -217,7 +218,7 @@ class MethodForm(QWidget):
             for form in pair:
                 form.setVisible(pair is chosen and bool(form.options))
         spec = self.method()
-        self.task_choice.setToolTip(self.task_choice.currentText())
+        self.task_choice.setToolTip(TASKS[self.task()])
         self.method_choice.setToolTip(spec.title)
         self.about.say(spec.summary)
         notes = [*(f"• {limit}" for limit in spec.limits), "", *(reference.text for reference in spec.references)]

@@ -291,3 +291,19 @@ def test_windows_reach_the_corners_of_a_large_scene() -> None:
 def test_sampled_spectra_know_their_pixels(noisy: Cube, clean: Cube) -> None:
     spectra = sample_spectra(noisy, clean)
     assert np.array_equal(spectra.before[5], np.asarray(noisy.values)[5, spectra.rows, spectra.cols])
+
+
+def test_a_finer_result_is_shown_against_the_interpolated_input(make_cube: MakeCube, tmp_path: Path) -> None:
+    from hsi_app.physics.degrade import degrade
+    from hsi_app.runner import Settings
+
+    truth = make_cube(8, 40, 36)
+    coarse = degrade(truth, "sr-x2+gauss-5").observed
+    result = restore(coarse, "lowrank", settings=Settings(task="sr", scale=2))
+    page, facts = write_report(result, tmp_path / "run.html", reference=truth)
+    text, found = page.read_text(encoding="utf-8"), json.loads(facts.read_text(encoding="utf-8"))
+    assert "interpolated to the 2 times finer grid" in text
+    assert "2 times finer, blur of 2 px (FWHM)" in text
+    assert "20 × 18 pixels" in text  # the true input
+    assert "scale = 2" in text
+    assert found["findings"]["score_after"]["psnr"] > found["findings"]["score_before"]["psnr"]

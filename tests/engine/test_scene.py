@@ -171,3 +171,11 @@ def test_a_physical_scene_is_proportional_to_the_physical_value(make_cube: MakeC
     part = Scene(cube, np.array([1, 2, 5]), CPU, physical=True, budget=1)
     window = Window(3, 2, 5, 7)
     torch.testing.assert_close(part.tensors(window)[0], scene.tensors(window)[0])
+
+
+def test_a_scene_knows_how_many_of_its_kind_memory_holds(make_cube: MakeCube) -> None:
+    # 4 bands of 100 px at 9 bytes (stored, float32, validity), twice.
+    scene = scene_of(make_cube(4, 10, 10), budget=4 * 7200)
+    assert scene.holds_whole
+    assert scene.would_hold(4)
+    assert not scene.would_hold(5)

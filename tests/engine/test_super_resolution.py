@@ -178,8 +178,9 @@ def test_deblurring_is_told_a_gaussian_of_the_width_given(cube: Cube) -> None:
     np.testing.assert_array_equal(result.cube.block()[0][1], cube.block()[0][1])
 
 
-def test_deblurring_with_its_margin_is_the_same_in_tiles(cube: Cube) -> None:
-    method = spec(sharpen, extent=Extent("tile", margin_px=4))
+def test_margins_cover_the_blur_whatever_its_width(cube: Cube) -> None:
+    # The method itself looks at one pixel; the operator it is told looks further.
+    method = spec(sharpen, extent=Extent("tile", margin_px=0))
     whole, tiled = (restore(cube, method, settings=Settings(task="deblur", psf_fwhm=2.5, tile=t)) for t in (None, 12))
     assert tiled.record["tiles"] > 1
     np.testing.assert_allclose(tiled.cube.block()[0], whole.cube.block()[0], atol=1e-5)
@@ -371,6 +372,14 @@ def test_optics_that_cannot_be_are_refused_in_one_line(
     with pytest.raises(ParameterError, match=words.replace("(", r"\(")) as caught:
         restore(cube, spec(cubic), settings=Settings(task=task, scale=scale, psf_fwhm=psf))
     assert "\n" not in str(caught.value)
+
+
+def test_a_margin_grows_on_the_grid_of_the_method() -> None:
+    # FWHM 4 is 1.70 px of standard deviation and so reaches 6 px: 2 of the coarse grid at scale 4.
+    extent = Extent("tile", margin_px=39, align_px=3)
+    assert Optics(4, 4.0).widened(extent).margin_px == 42
+    assert Optics(1, 4.0).widened(extent).margin_px == 45
+    assert Optics().widened(extent) is extent
 
 
 def test_a_scale_of_one_is_what_other_tasks_have() -> None:
