@@ -93,7 +93,9 @@ class Pipeline:
         rows, cols = placed.keep.inside(placed.read)
         scaling = self.scene.scaling
         self._keep_extras(restoration, placed, height * scale)
-        restored = (restoration.values[:, rows, cols].float() * scaling.span + scaling.offset).cpu().numpy()
+        # The method's values and one copy: on a finer grid each counts.
+        kept = restoration.values[:, rows, cols].float()
+        restored = (kept * scaling.span).add_(scaling.offset).cpu().numpy()
         if restoration.untouched is not None and scale == 1:
             # Scaling there and back costs the last bits; what a method left alone comes back exactly.
             same = restoration.untouched[:, rows, cols].cpu().numpy()

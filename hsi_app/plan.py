@@ -55,10 +55,13 @@ def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None,
     bands, height, width = scene.shape
     itemsize = scene.cube.dtype.itemsize
     # One tile being read (stored, float32, validity), one in the method, one being written (float32, twice). A pixel
-    # of the scene becomes scale^2 of the result, on which the method may hold all that it holds.
-    fine = scale**2
-    per_pixel = bands * (itemsize + 5 + 4 * extent.memory_factor * fine) + scene.cube.shape[0] * (itemsize + 13 * fine)
-    room = int((budget * (0.5 if scene.holds_whole else 0.75)) / per_pixel)
+    # of the scene becomes scale^2 of the result.
+    fine, times = scale**2, extent.memory_factor
+    if scale > 1:
+        times = times * fine if extent.finer_factor is None else times + extent.finer_factor * fine
+    per_pixel = bands * (itemsize + 5 + 4 * times) + scene.cube.shape[0] * (itemsize + 13 * fine)
+    share = 0.5 if scene.holds_whole else 0.75
+    room = int(budget * share / per_pixel)
     border = 2 * extent.margin_px
     if height * width <= room and tile_px is None:
         return plan_tiles((height, width), (height, width))
@@ -66,7 +69,7 @@ def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None,
         if height * width > room:
             raise PlanError(
                 "the method needs the whole scene at once, about"
-                f" {devices.format_bytes(height * width * per_pixel / 0.75)}, and may use"
+                f" {devices.format_bytes(height * width * per_pixel / share)}, and may use"
                 f" {devices.format_bytes(budget)}; raise --memory or crop the scene."
             )
         return plan_tiles((height, width), (height, width))
@@ -76,7 +79,7 @@ def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None,
     if rows < max(SMALLEST_TILE_PX, border) and tile_px is None:
         rows = cols = min(int(np.sqrt(room)) - border, limit)
     if rows < 1 or (rows < SMALLEST_TILE_PX and rows < height and tile_px is None):
-        smallest = (SMALLEST_TILE_PX + border) ** 2 * per_pixel / 0.75
+        smallest = (SMALLEST_TILE_PX + border) ** 2 * per_pixel / share
         raise PlanError(
             f"a tile of {SMALLEST_TILE_PX} px needs {devices.format_bytes(smallest)} and"
             f" {devices.format_bytes(budget)} are left; raise --memory."

@@ -47,7 +47,9 @@ class Extent:
     overlap_px : px blended between neighbours, for methods whose tiles do not agree exactly
     align_px : tiles begin at multiples of this, for methods that work on a grid of patches
     multiple_of : height and width of what the method is given must be multiples of this
-    memory_factor : peak bytes of a run over the bytes of its float32 input, or of its result where that is finer
+    memory_factor : peak bytes of a run over the bytes of its float32 input
+    finer_factor : for 'sr', the bytes beside these over the bytes of the float32 result; None for methods that work on
+        the finer grid throughout, which take ``memory_factor`` times the result instead
     """
 
     kind: Literal["whole", "tile"] = "whole"
@@ -56,6 +58,7 @@ class Extent:
     align_px: int = 1
     multiple_of: int = 1
     memory_factor: float = 6.0
+    finer_factor: float | None = None
 
 
 @dataclass(frozen=True)

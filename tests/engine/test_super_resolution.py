@@ -336,6 +336,17 @@ def test_the_plan_counts_the_samples_of_the_finer_grid(make_cube: MakeCube) -> N
     assert plain.record["tiles"] == 1 < fine.record["tiles"]
 
 
+def test_a_method_may_tell_that_only_its_result_is_finer(make_cube: MakeCube) -> None:
+    cube = make_cube(20, 200, 200)
+    settings = sr(4, memory=device.resident_memory() + 400 * 2**20)
+    extent = Extent("tile", margin_px=REACH_PX, memory_factor=20)
+    tiles = [
+        restore(cube, spec(cubic, extent=given), settings=settings).record["tiles"]
+        for given in (extent, replace(extent, finer_factor=3))
+    ]
+    assert tiles[1] < tiles[0]
+
+
 def test_a_finer_result_that_memory_cannot_hold_is_refused_before_it_starts() -> None:
     large = Cube(np.broadcast_to(np.float32(1), (100, 500, 500)))
     with pytest.raises(PlanError, match="name a file"):
