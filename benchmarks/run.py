@@ -1,6 +1,6 @@
 """Quality, CPU seconds and peak memory of every method against simple baselines, on the test split.
 
-    python benchmarks/run.py [--cases gauss-50,mixed-4] [--scenes samson] [--threads 1] [--json FILE]
+    python benchmarks/run.py [--cases gauss-50,sr-x4] [--scenes samson] [--methods 'lowrank;hirdiff'] [--json FILE]
 
 Each row is the mean over the scenes. Baselines: the observation; plain SVD truncation with the rank that the
 *reference* says is best (a bar no user can reach); spectral MNF; and, where the package hyde-images and what it
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scenes import TEST, reference
+from scenes import TEST, reference_for, task_of
 
 from hsi_app.cube import Cube
 from hsi_app.device import format_bytes, peak_memory
@@ -57,23 +57,39 @@ def fasthyde(observed: Cube, truth: Cube, mask: np.ndarray | None) -> np.ndarray
     return np.asarray(found[0] if isinstance(found, (tuple, list)) else found).transpose(2, 0, 1)
 
 
-def method(name: str, task: str, options: dict[str, object] | None = None) -> Restorer:
+def method(name: str, case: str, options: dict[str, object] | None = None) -> Restorer:
+    task, scale = task_of(case)
+
     def run(observed: Cube, truth: Cube, mask: np.ndarray | None) -> np.ndarray:
-        settings = Settings(task=task, device="cpu", keep_observed=False if task == "inpaint" else None)
+        keep = False if task == "inpaint" else None
+        settings = Settings(task=task, device="cpu", keep_observed=keep, scale=scale if task == "sr" else None)
         return restore(observed, name, options, settings, mask=mask).cube.read()
 
     return run
 
 
 def rivals(case: str) -> dict[str, Restorer]:
-    task = "inpaint" if case.startswith(("inpaint", "pixels", "lines")) else "denoise"
+    task, _ = task_of(case)
+    learned: dict[str, Restorer] = {
+        "lowrank": method("lowrank", case),
+        "hirdiff": method("hirdiff", case),
+    }
+    if task in ("denoise", "inpaint"):
+        learned["lowrank, prior as denoiser"] = method("lowrank", case, {"denoiser": "prior"})
+    if task == "denoise":
+        learned["hirdiff, chain"] = method("hirdiff", case, {"mode": "chain", "start": 0.1})
+    else:
+        learned["hirdiff, gradient mode"] = method("hirdiff", case, {"guidance": "gradient"})
+        learned["hirdiff, 4 samples"] = method("hirdiff", case, {"samples": 4})
+    if task == "sr":
+        return learned
     table: dict[str, Restorer] = {
         "observation": observation,
         "SVD, best rank by the truth": best_svd,
         "spectral MNF, 6": mnf,
-        "lowrank, projection only": method("lowrank", task, {"strength": 0.0, "denoiser": "none"}),
-        "lowrank, dct": method("lowrank", task, {"denoiser": "dct"}),
-        "lowrank": method("lowrank", task),
+        "lowrank, projection only": method("lowrank", case, {"strength": 0.0, "denoiser": "none"}),
+        "lowrank, dct": method("lowrank", case, {"denoiser": "dct"}),
+        **learned,
     }
     try:
         import hyde  # noqa: F401
@@ -88,18 +104,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default="gauss-50,mixed-4,inpaint-0.8")
     parser.add_argument("--scenes", default=",".join(TEST))
+    parser.add_argument("--methods", help="only rows that begin like this; several with ';' between")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    rows = []
+    rows, scenes = [], given.scenes.split(",")
     warmed: set[str] = set()
     for case in given.cases.split(","):
         for name, run in rivals(case).items():
+            if given.methods and not name.startswith(tuple(given.methods.split(";"))):
+                continue
             scores, seconds = [], []
-            for scene in given.scenes.split(","):
-                truth = reference(scene)
+            for scene in scenes:
+                truth = reference_for(scene, case)
                 degraded = degrade(truth, case, seed=given.seed)
                 if name not in warmed:
                     run(degraded.observed, truth, degraded.mask)  # imports and caches are not the method's

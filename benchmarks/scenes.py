@@ -10,6 +10,7 @@ import numpy as np
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
+from hsi_app.tiling import Window
 
 TEST = ("sandiego_airport_a", "abu_texas_coast2", "jasper_ridge_raw224", "samson")
 TRAIN = ("sandiego_airport_b", "abu_la_airport1", "abu_texas_coast1", "paviaU_50", "muufl_100")
@@ -39,3 +40,17 @@ def reference(name: str) -> Cube:
     values = values[np.ravel(kept)]
     values = np.clip(values / np.quantile(values, 0.999), 0, 1)
     return Cube(values, BandAxis(len(values), None if centres is None else centres[np.ravel(kept)]), name=name)
+
+
+def task_of(case: str) -> tuple[str, int]:
+    """The task that undoes a degradation, and the ratio of the grids."""
+    if case.startswith("sr-x"):
+        return "sr", int(case.removeprefix("sr-x").partition("+")[0])
+    return ("inpaint" if case.startswith(("inpaint", "pixels", "lines")) else "denoise"), 1
+
+
+def reference_for(name: str, case: str) -> Cube:
+    """A clean reference whose sides the case can divide."""
+    truth, (_, scale) = reference(name), task_of(case)
+    height, width = (length // scale * scale for length in truth.shape[1:])
+    return truth.crop(Window(0, 0, height, width))

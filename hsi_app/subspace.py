@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from hsi_app.errors import SubspaceError
 
 if TYPE_CHECKING:
     import torch
+
+# A number of components, None to find it, or what to make of the number found (a multiple of three, say).
+Rank = int | Callable[[int], int] | None
 
 # Pixels converted to float64 at a time: 200 bands x 8192 x 8 B = 13 MB stays near the processor.
 CHUNK_PX = 8192
@@ -141,7 +145,7 @@ class Subspace:
 
 
 def fit_subspace(
-    mean: np.ndarray, covariance: np.ndarray, noise_std: np.ndarray, pixels: int, rank: int | None = None
+    mean: np.ndarray, covariance: np.ndarray, noise_std: np.ndarray, pixels: int, rank: Rank = None
 ) -> Subspace:
     """Signal subspace of noise-whitened spectra.
 
@@ -149,7 +153,7 @@ def fit_subspace(
     ----------
     mean : (B,); covariance : (B, B); noise_std : (B,), all in one scaling
     pixels : number of spectra behind the covariance
-    rank : number of components, or None to find it with ``choose_rank``
+    rank : number of components, or None to find it with ``choose_rank``, or a function of what that finds
 
     Returns
     -------
@@ -164,12 +168,13 @@ def fit_subspace(
     same space (Golub and Van Loan 2013, sec. 8.6).
     """
     bands = mean.size
-    if rank is not None and rank > bands:
+    if isinstance(rank, int) and rank > bands:
         raise SubspaceError(f"rank {rank} was asked for, the data have {bands} bands; ask for at most {bands}.")
     weight = 1 / noise_std
     values, vectors = np.linalg.eigh(covariance * np.outer(weight, weight))
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
-    count = rank or choose_rank(values, pixels)
+    count = rank if isinstance(rank, int) else choose_rank(values, pixels)
+    count = rank(count) if callable(rank) else count
     return Subspace(mean, noise_std, fix_signs(vectors[:, :count]), values)
 
 

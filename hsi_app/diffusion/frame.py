@@ -11,8 +11,8 @@ from hsi_app.diffusion.prior import CHANNELS
 from hsi_app.subspace import coefficient_matrix, pick_base_bands
 from hsi_app.tiling import Window
 
-# Values between these quantiles fill the prior's range; a few glints may lie beyond it.
-LOW, HIGH = 0.002, 0.998
+# Half range of an image in standard deviations of its signal; twice or half of it serve a trained prior as well.
+REACH_STD = 3.0
 # Least half range in units of the noise: an image that is all noise must not be blown up to full contrast.
 LEAST_REACH = 0.5
 _BLOCK = 64
@@ -28,16 +28,15 @@ _OPPONENTS = np.array([
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """How r images u on the prior's scale make whitened spectra: lift @ u + centre.
+    """How r images u on the prior's scale make whitened spectra around their mean: lift @ u.
 
     Parameters
     ----------
-    lift : (B, r); centre : (B,), both in units of each band's noise
+    lift : (B, r), in units of each band's noise
     reach : (r,) half range of each image in units of the noise
     """
 
     lift: np.ndarray
-    centre: np.ndarray
     reach: np.ndarray
 
     @property
@@ -46,41 +45,38 @@ class Frame:
         return int(self.lift.shape[1])
 
 
-def band_frame(basis: np.ndarray, spectra: np.ndarray) -> Frame:
+def band_frame(basis: np.ndarray, eigenvalues: np.ndarray) -> Frame:
     """Images that are bands of the cube: those that strong RRQR picks, by ascending wavelength.
 
     Parameters
     ----------
     basis : (B, r) orthonormal, whitened
-    spectra : (B, P) low-rank estimates of a sample of whitened spectra, for the range of each image
+    eigenvalues : at least (r,), variances of the components over the scene, noise of one included
 
     Source: arXiv 2402.15865, sec. 3.2, with r beyond 3.
     """
     bands = pick_base_bands(basis)
-    low, high = np.quantile(spectra[bands], (LOW, HIGH), axis=1)
-    reach = np.maximum((high - low) / 2, LEAST_REACH)
-    coefficients = coefficient_matrix(basis, bands)
-    return Frame(coefficients * reach, coefficients @ ((low + high) / 2), reach)
+    std = np.sqrt(np.square(basis[bands]) @ np.maximum(eigenvalues[: basis.shape[1]] - 1, 0))
+    reach = np.maximum(REACH_STD * std, LEAST_REACH)
+    return Frame(coefficient_matrix(basis, bands) * reach, reach)
 
 
-def component_frame(basis: np.ndarray, spectra: np.ndarray) -> Frame:
+def component_frame(basis: np.ndarray, eigenvalues: np.ndarray) -> Frame:
     """Images that mix three principal components each, so that noise stays white and all have one contrast.
 
-    basis, spectra : as for ``band_frame``; the images of a triple share one reach, and so one noise level
+    basis, eigenvalues : as for ``band_frame``; the images of a triple share one reach, and so one noise level. A rank
+        that is no multiple of 3 is filled up with components that no spectrum has.
     """
-    rank = basis.shape[1]
-    turn = np.eye(rank)
-    for first in range(0, rank - rank % CHANNELS, CHANNELS):
-        turn[first : first + CHANNELS, first : first + CHANNELS] = _OPPONENTS
-    lift = basis @ turn.T
-    images = lift.T @ spectra
-    middle = np.median(images, axis=1)
-    reach = np.empty(rank)
-    for first in range(0, rank, CHANNELS):
+    bands, rank = basis.shape
+    extra = -rank % CHANNELS
+    padded = np.concatenate([basis, np.zeros((bands, extra))], axis=1)
+    variance = np.concatenate([eigenvalues[:rank], np.ones(extra)])
+    lift, reach = np.empty_like(padded), np.empty(rank + extra)
+    for first in range(0, rank + extra, CHANNELS):
         part = slice(first, first + CHANNELS)
-        spread = np.abs(images[part] - middle[part, None])
-        reach[part] = max(float(np.quantile(spread, HIGH)), LEAST_REACH)
-    return Frame(lift * reach, lift @ middle, reach)
+        lift[:, part] = padded[:, part] @ _OPPONENTS.T
+        reach[part] = max(REACH_STD * float(np.sqrt((np.square(_OPPONENTS) @ variance[part]).max())), LEAST_REACH)
+    return Frame(lift * reach, reach)
 
 
 def to_triples(images: torch.Tensor) -> torch.Tensor:
@@ -95,10 +91,10 @@ def from_triples(triples: torch.Tensor, rank: int) -> torch.Tensor:
     return triples.flatten(0, 1)[:rank]
 
 
-def anchored_noise(count: int, window: Window, seed: int) -> torch.Tensor:
+def anchored_noise(count: int, window: Window, *seeds: int) -> torch.Tensor:
     """Standard normal noise (count, h, w) that belongs to places of the scene, so that tiles agree where they overlap.
 
-    window : where the tile lies; seed : of the job
+    window : where the tile lies; seeds : of the job, and what else tells draws apart
     """
     top, left = window.row // _BLOCK, window.col // _BLOCK
     down = (window.row + window.height - 1) // _BLOCK + 1
@@ -107,7 +103,7 @@ def anchored_noise(count: int, window: Window, seed: int) -> torch.Tensor:
     for row in range(top, down):
         blocks = []
         for col in range(left, across):
-            rng = np.random.default_rng([seed, row, col])
+            rng = np.random.default_rng([*seeds, row, col])
             blocks.append(rng.standard_normal((count, _BLOCK, _BLOCK), dtype=np.float32))
         rows.append(np.concatenate(blocks, axis=2))
     field = np.concatenate(rows, axis=1)

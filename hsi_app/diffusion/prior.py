@@ -15,6 +15,8 @@ from torch.nn import functional
 from hsi_app.errors import WeightsError
 
 CHANNELS = 3
+# Quarter turns of an image and of its mirror image.
+VIEWS = 8
 # Bytes of one image's channels at full resolution below which images go through the network together.
 _BATCH_PIXELS = 2**18
 
@@ -46,11 +48,16 @@ class Prior:
     name: str = ""
     digest: str = ""
 
-    def noise(self, images: torch.Tensor, alpha_bar: float) -> torch.Tensor:
+    def noise(self, images: torch.Tensor, alpha_bar: float, view: int = 0) -> torch.Tensor:
         """The noise eps in x = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
 
         images : (N, 3, H, W) states for images in [-1, 1], any H and W
+        view : one of the ``VIEWS`` turned and mirrored ways to look at them; the answer is turned back
         """
+        if view:
+            turned = torch.rot90(images, view % 4, (2, 3))
+            answer = self.noise(turned.flip(3) if view >= 4 else turned, alpha_bar)
+            return torch.rot90(answer.flip(3) if view >= 4 else answer, -(view % 4), (2, 3))
         height, width = images.shape[2:]
         padded = _mirrored(images, self.multiple_of)
         together = max(1, _BATCH_PIXELS // (padded.shape[2] * padded.shape[3]))
@@ -64,10 +71,10 @@ class Prior:
             return (images - root * answer) / max(rest, 1e-6)
         return answer
 
-    def denoise(self, images: torch.Tensor, sigma: float) -> torch.Tensor:
-        """Most likely clean images (N, 3, H, W) in [-1, 1] from noisy ones of noise std ``sigma``, in one pass."""
+    def denoise(self, images: torch.Tensor, sigma: float, view: int = 0) -> torch.Tensor:
+        """Expected clean images (N, 3, H, W) in [-1, 1] given noisy ones of noise std ``sigma``, in one pass."""
         alpha_bar = 1 / (1 + sigma**2)
-        return images - sigma * self.noise(images * alpha_bar**0.5, alpha_bar)
+        return images - sigma * self.noise(images * alpha_bar**0.5, alpha_bar, view)
 
     def _told(self, alpha_bar: float) -> float:
         if self.level == "sqrt":

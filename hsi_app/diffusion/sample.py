@@ -9,8 +9,8 @@ import torch
 
 # (guess (N, 3, H, W), noise over signal of the state) -> corrected guess
 Correction = Callable[[torch.Tensor, float], torch.Tensor]
-# (state, guess) -> change of the next state; both carry gradients
-Push = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# (state, guess, noise over signal of the state) -> change of the next state; both tensors carry gradients
+Push = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 
 def sample(
@@ -18,7 +18,7 @@ def sample(
     state: torch.Tensor,
     alpha_bars: Sequence[float],
     *,
-    generator: torch.Generator,
+    fresh: Callable[[int], torch.Tensor] | None = None,
     correct: Correction | None = None,
     push: Push | None = None,
     renewal: float = 0.0,
@@ -32,7 +32,7 @@ def sample(
     noise_of : (state, alpha_bar) -> noise in it; see ``Prior.noise``
     state : (N, 3, H, W) at ``alpha_bars[0]``, for images in [-1, 1]
     alpha_bars : signal shares of the states, rising, the last one 1
-    generator : of fresh noise
+    fresh : step -> standard normal noise like the state, for ``renewal``
     correct : corrects the guess by the data (proximal guidance), or None
     push : moves the next state against the data's gradient through the network (arXiv 2402.15865, alg. 1), or None
     renewal : share of the noise that is drawn anew in each step, in [0, 1]; 0 is deterministic (DDIM)
@@ -51,14 +51,13 @@ def sample(
             state = state.detach().requires_grad_(push is not None)
             noise = noise_of(state, now)
             guess = ((state - rest * noise) / root).clamp(-reach, reach)
-            change = None if push is None else push(state, guess)
+            change = None if push is None else push(state, guess, rest / root)
         noise, guess = noise.detach(), guess.detach()
         if correct is not None:
             guess = correct(guess, rest / root)
             noise = (state.detach() - root * guess) / rest
-        if renewal:
-            fresh = torch.randn(noise.shape, generator=generator, device=noise.device)
-            noise = (1 - renewal) ** 0.5 * noise + renewal**0.5 * fresh
+        if renewal and fresh is not None and then < 1:
+            noise = (1 - renewal) ** 0.5 * noise + renewal**0.5 * fresh(index)
         state = then**0.5 * guess + (1 - then) ** 0.5 * noise
         if change is not None:
             state = state - change

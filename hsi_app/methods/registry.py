@@ -142,6 +142,7 @@ def _code(spec_id: str, where: str) -> Any:
 
 _BUILT_IN = {
     "lowrank": "hsi_app.methods.lowrank.spec:SPEC",
+    "hirdiff": "hsi_app.methods.hirdiff.spec:SPEC",
     "fcls": "hsi_app.methods.unmixing.spec:FCLS",
     "nmf": "hsi_app.methods.unmixing.spec:NMF",
     "l12-nmf": "hsi_app.methods.unmixing.spec:L12_NMF",

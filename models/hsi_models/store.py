@@ -177,7 +177,7 @@ def verify(card: Card) -> None:
 
     Raises StoreError if the file is missing or differs.
     """
-    found = _sha256(card.path)
+    found = sha256_of(card.path)
     if found != card.sha256:
         raise StoreError(
             f"'{card.path}' has SHA-256 {found[:12]}..., its card says {card.sha256[:12]}...; fetch the weights again."
@@ -229,7 +229,7 @@ def save_weights(
         making.mkdir()
         weights = making / str(facts.get("file", "model.safetensors"))
         save_file({key: tensor.detach().cpu().contiguous().clone() for key, tensor in state.items()}, weights)
-        card = Card.model_validate({**facts, "sha256": _sha256(weights)})
+        card = Card.model_validate({**facts, "sha256": sha256_of(weights)})
         for name, text in {CARD_FILE: card.model_dump_json(indent=2), **(texts or {})}.items():
             (making / name).write_text(text + "\n", encoding="utf-8")
         making.rename(folder)
@@ -279,7 +279,8 @@ def _flattened(node: Any, name: str) -> Iterable[tuple[str, torch.Tensor]]:
             yield from _flattened(value, f"{name}.{index}" if name else str(index))
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, lower-case hexadecimal; StoreError if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

@@ -117,8 +117,10 @@ def test_another_unit_gives_the_same_result_in_that_unit(
     result = run(scene, spec, task=task)
     expected = values_of(result.cube).astype(np.float64) * a + b
     got, seen = values_of(run(moved, spec, task=task).cube), on_grid_of(result, seen)
-    # Scaling to [0, 1] rounds differently; 1e-3 of the range is far below any noise worth removing.
-    np.testing.assert_allclose(got[seen], expected[seen], atol=1e-3 * span(scene) * a)
+    # Scaling to [0, 1] rounds differently; 1e-3 of the range is far below any noise worth removing. What undoes an
+    # optic amplifies fine detail, and these differences with it.
+    share = 3e-3 if task in ("sr", "deblur") else 1e-3
+    np.testing.assert_allclose(got[seen], expected[seen], atol=share * span(scene) * a)
 
 
 def stripes(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -128,14 +128,14 @@ def test_networks_for_other_channels_and_predictions_are_refused() -> None:
 def test_guidance_through_the_network_sees_its_gradient() -> None:
     seen: list[torch.Tensor] = []
 
-    def push(state: torch.Tensor, guess: torch.Tensor) -> torch.Tensor:
+    def push(state: torch.Tensor, guess: torch.Tensor, sigma: float) -> torch.Tensor:
         (slope,) = torch.autograd.grad(guess.square().sum() / 2, state)
         seen.append(slope)
         return 0.1 * slope
 
-    start, generator = images(1), torch.Generator().manual_seed(0)
-    plain = sample(lambda x, a: 0.5 * x, start, [0.5, 0.9, 1.0], generator=generator)
-    pushed = sample(lambda x, a: 0.5 * x, start, [0.5, 0.9, 1.0], generator=generator, push=push)
+    start = images(1)
+    plain = sample(lambda x, a: 0.5 * x, start, [0.5, 0.9, 1.0])
+    pushed = sample(lambda x, a: 0.5 * x, start, [0.5, 0.9, 1.0], push=push)
     assert len(seen) == 2
     assert not pushed.requires_grad
     assert float(pushed.norm()) < float(plain.norm())
@@ -143,18 +143,19 @@ def test_guidance_through_the_network_sees_its_gradient() -> None:
 
 def test_a_corrected_guess_decides_the_last_state() -> None:
     target = images(1, seed=5).clamp(-1, 1)
-    generator = torch.Generator().manual_seed(0)
     found = sample(
-        lambda x, a: torch.zeros_like(x), images(1), chain("exponential", 5).tolist(), generator=generator,
+        lambda x, a: torch.zeros_like(x), images(1), chain("exponential", 5).tolist(),
         correct=lambda guess, sigma: target,
     )  # fmt: skip
     torch.testing.assert_close(found, target)
 
 
-def test_renewed_noise_comes_from_the_generator() -> None:
+def test_renewed_noise_is_the_one_that_was_drawn() -> None:
     def run(seed: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        return sample(lambda x, a: 0.1 * x, images(1), [0.3, 0.6, 0.9, 1.0], generator=generator, renewal=0.5)
+        states = [0.3, 0.6, 0.9, 1.0]
+        return sample(
+            lambda x, a: 0.1 * x, images(1), states, fresh=lambda step: images(1, seed=seed + step), renewal=0.5
+        )
 
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from hsi_app.methods.lowrank.denoise import denoise_components
+from hsi_app.methods.lowrank.denoise import Learned, denoise_components
 
 # Normal matrices held at a time: 2^22 float32 entries = 16 MB.
 CHUNK_ENTRIES = 2**22
@@ -70,6 +70,7 @@ def complete(
     strength: float,
     kind: str,
     on_step: Callable[[float], None],
+    learned: Learned | None = None,
 ) -> torch.Tensor:
     """Fill and denoise component images where many samples are missing.
 
@@ -80,7 +81,7 @@ def complete(
     ----------
     whitened, ok : (B, H, W), see ``solve_coefficients``
     strength : noise level of the last denoising over the data's own
-    kind : denoiser of the last round; earlier rounds use 'dct'
+    kind, learned : denoiser of the last round, see ``denoise_components``; earlier rounds use 'dct'
     on_step : told the fraction done; may raise to stop
 
     Returns
@@ -101,7 +102,7 @@ def complete(
             flat, flat_ok, basis, prior_variance, guess.reshape(len(guess), -1), 1 / level**2
         ).reshape(guess.shape)
         on_step(0.7 * (index + 1) / ROUNDS)
-    images = denoise_components(images, strength, kind, lambda fraction: on_step(0.7 + 0.3 * fraction))
+    images = denoise_components(images, strength, kind, lambda fraction: on_step(0.7 + 0.3 * fraction), learned)
     if bool(seen.all()):
         return images
     near = functional.max_pool2d(seen[None].to(images.dtype), 2 * FILL_REACH_PX + 1, 1, FILL_REACH_PX)[0] > 0

@@ -2,7 +2,8 @@
 
 ``collaborative`` shrinks sliding DCT patches for a first estimate, then filters groups of similar patches
 with the Wiener matrix of each group. Patches are compared on the strongest components together, so edges that
-one component shows guide all others. ``dct`` stops at the first estimate.
+one component shows guide all others. ``dct`` stops at the first estimate. ``prior`` takes a learned denoiser's
+estimate for the first one, and the mean of both in the end.
 """
 
 from __future__ import annotations
@@ -30,8 +31,16 @@ CHUNK_ENTRIES = 2**22
 REACH_PX = STEP * math.ceil((2 * (SEARCH + PATCH) + DCT_SIDE) / STEP)
 
 
+# Images with unit noise -> their estimate without it.
+Learned = Callable[[torch.Tensor], torch.Tensor]
+
+
 def denoise_components(
-    images: torch.Tensor, noise_std: float, kind: str, on_step: Callable[[float], None] = lambda fraction: None
+    images: torch.Tensor,
+    noise_std: float,
+    kind: str,
+    on_step: Callable[[float], None] = lambda fraction: None,
+    learned: Learned | None = None,
 ) -> torch.Tensor:
     """Denoise component images.
 
@@ -39,7 +48,7 @@ def denoise_components(
     ----------
     images : (r, H, W) float32, strongest component first
     noise_std : noise standard deviation of every image, > 0
-    kind : 'collaborative', 'dct' or 'none'
+    kind : 'collaborative', 'dct', 'none', or 'prior' with ``learned``
     on_step : told the fraction done; may raise to stop
 
     Returns
@@ -55,11 +64,13 @@ def denoise_components(
         freedom = min(1, unit[0].numel() - 1)  # one pixel has no variance: it keeps its mean
         gain = 1 - 1 / unit.var(dim=(1, 2), keepdim=True, correction=freedom).clamp_min(1.0)
         return (mean + gain * (unit - mean)) * noise_std
-    first = shrink_dct(unit)
+    first = shrink_dct(unit) if learned is None else learned(unit)
     if kind == "dct":
         return first * noise_std
     on_step(0.2)
-    return filter_groups(unit, first, on_step) * noise_std
+    grouped = filter_groups(unit, first, on_step)
+    # A network knows shapes, groups of patches what this scene repeats: they err in different ways.
+    return (grouped if learned is None else (grouped + first) / 2) * noise_std
 
 
 def shrink_dct(images: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from hsi_app.methods.lowrank.complete import solve_coefficients
 from hsi_app.noise import MAD_TO_STD, stuck_values
-from hsi_app.subspace import Subspace, choose_rank, fit_subspace
+from hsi_app.subspace import Rank, Subspace, choose_rank, fit_subspace
 
 # A whitened residual beyond this is no noise: normal noise passes it 7 times in a million.
 OUTLIER_STD = 4.5
@@ -59,7 +59,7 @@ def is_stuck(values: torch.Tensor, stuck: np.ndarray) -> torch.Tensor:
 def robust_fit(
     values: torch.Tensor,
     valid: torch.Tensor,
-    rank: int | None,
+    rank: Rank,
     *,
     reject: bool,
     on_step: Callable[[float], None],
@@ -74,7 +74,7 @@ def robust_fit(
     ----------
     values : (B, P) scaled spectra of a sample, 0 where missing
     valid : (B, P) bool
-    rank : number of components or None to find it
+    rank : number of components, see ``fit_subspace``
     reject : set outliers aside; otherwise only gaps are handled
     on_step : told the fraction done; may raise to stop
 
@@ -135,17 +135,18 @@ def noise_floor(noise: np.ndarray) -> float:
     return max(1e-3 * float(np.median(noise)), 1e-7)
 
 
-def _fit(filled: torch.Tensor, noise: np.ndarray, ok: torch.Tensor, rank: int | None) -> Subspace:
+def _fit(filled: torch.Tensor, noise: np.ndarray, ok: torch.Tensor, rank: Rank) -> Subspace:
     spectra = filled.double()
     mean = spectra.mean(dim=1)
     centred = spectra - mean[:, None]
     covariance = (centred @ centred.T / spectra.shape[1]).cpu().numpy()
     # Filled samples carry no noise of their own: where every band is mostly filled, the noise edge lies lower.
     share = float(torch.quantile(ok.double().mean(dim=1), 0.95))
-    if rank is None and share < 0.9:
+    if not isinstance(rank, int) and share < 0.9:
         weight = 1 / noise
         values = np.linalg.eigvalsh(covariance * np.outer(weight, weight))[::-1]
-        rank = min(choose_rank(values / max(share, 0.2), int(spectra.shape[1] * share)), LARGEST_SPARSE_RANK)
+        found = min(choose_rank(values / max(share, 0.2), int(spectra.shape[1] * share)), LARGEST_SPARSE_RANK)
+        rank = rank(found) if callable(rank) else found
     return fit_subspace(mean.cpu().numpy(), covariance, noise, spectra.shape[1], rank)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 
@@ -12,7 +14,7 @@ from hsi_app.methods.lowrank.stripes import find_stripes
 from hsi_app.noise import noise_from_covariance
 from hsi_app.problem import Shared
 from hsi_app.scene import Scene
-from hsi_app.subspace import Moments, Subspace, fit_subspace
+from hsi_app.subspace import Moments, Rank, Subspace, fit_subspace
 
 # A robust fit works on a sample of spectra: enough to fix some tens of directions.
 FIT_PIXELS = 2**14
@@ -29,6 +31,27 @@ COMPLETE_FROM_SHARE = 0.02
 
 def prepare(scene: Scene, params: LowRankParameters, task: str, job: Job) -> Shared:
     """Noise level of each band, signal subspace, stripes, and whether samples must be doubted or completed."""
+    rank = None if params.rank is None else min(params.rank, scene.shape[0])
+    return survey(scene, task, job, rank=rank, outliers=params.outliers)
+
+
+def survey(
+    scene: Scene, task: str, job: Job, *, rank: Rank, outliers: Literal["auto", "on", "off"], hot: bool = True
+) -> Shared:
+    """What every method that works in the subspace of a scene must know of it first.
+
+    Parameters
+    ----------
+    scene, task, job : see ``MethodSpec.prepare``
+    rank : number of components, see ``fit_subspace``
+    outliers : split stripes, dead lines and impulses off, or look whether there are any
+    hot : 'auto' takes a single sample that holds much of its band's variance for one
+
+    Returns
+    -------
+    mean, noise_std (B,), basis (B, r), eigenvalues (B,), stuck (B, k), reject, outlier_share (B,), missing_share,
+    complete, and with outliers stripe_rows (B, H) and stripe_cols (B, W)
+    """
     moments = Moments(scene.shape[0])
     ends = np.zeros((2, scene.shape[0]))
     for window, values, valid in scene.strips():
@@ -41,16 +64,16 @@ def prepare(scene: Scene, params: LowRankParameters, task: str, job: Job) -> Sha
     if moments.pixels >= 2:
         covariance = moments.covariance
         noise = np.maximum(noise_from_covariance(covariance, moments.pixels), 1e-6)
-        subspace = fit_subspace(moments.mean, covariance, noise, moments.pixels, _rank(params, scene))
+        subspace = fit_subspace(moments.mean, covariance, noise, moments.pixels, rank)
     else:
         # One pixel has no statistics: call everything signal.
         bands = scene.shape[0]
         subspace = Subspace(moments.mean, np.full(bands, 1e-6), np.eye(bands)[:, :1], np.ones(bands))
     missing_share = 1 - float(observed.mean()) / (scene.shape[1] * scene.shape[2])
     values, valid = _sample_spectra(scene)
-    reject = params.outliers == "on" or (
-        params.outliers == "auto"
-        and (task == "destripe" or _has_hot_sample(moments, ends) or _looks_damaged(values, valid, subspace))
+    reject = outliers == "on" or (
+        outliers == "auto"
+        and (task == "destripe" or (hot and _has_hot_sample(moments, ends)) or _looks_damaged(values, valid, subspace))
     )
     stuck = np.full((scene.shape[0], 0), np.nan, np.float32)
     outlier_share = np.zeros(scene.shape[0])
@@ -58,7 +81,7 @@ def prepare(scene: Scene, params: LowRankParameters, task: str, job: Job) -> Sha
         fit = robust_fit(
             values,
             valid,
-            _rank(params, scene),
+            rank,
             reject=reject,
             on_step=lambda f: job.step(0.4 + 0.3 * f, "robust subspace"),
         )
@@ -84,10 +107,6 @@ def prepare(scene: Scene, params: LowRankParameters, task: str, job: Job) -> Sha
 def subspace_of(shared: Shared) -> Subspace:
     """The subspace as ``prepare`` stored it."""
     return Subspace(shared["mean"], shared["noise_std"], shared["basis"], shared["eigenvalues"])
-
-
-def _rank(params: LowRankParameters, scene: Scene) -> int | None:
-    return None if params.rank is None else min(params.rank, scene.shape[0])
 
 
 def _sample_spectra(scene: Scene) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,11 +6,12 @@ import torch
 
 from hsi_app.jobs import Job
 from hsi_app.methods.lowrank.complete import complete, solve_coefficients
-from hsi_app.methods.lowrank.denoise import denoise_components
-from hsi_app.methods.lowrank.observation import whiten
+from hsi_app.methods.lowrank.denoise import Learned, denoise_components
+from hsi_app.methods.lowrank.observation import Whitened, whiten
 from hsi_app.methods.lowrank.spec import LowRankParameters
 from hsi_app.physics.resample import interpolate
 from hsi_app.problem import Problem, Restoration
+from hsi_app.tiling import Window
 
 
 def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoration:
@@ -36,12 +37,16 @@ def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoratio
         job.step(0.15 + 0.8 * fraction, "denoising component images")
 
     kind = "none" if problem.task == "destripe" else params.denoiser
+    learned = _learned(problem, params, data, job) if kind == "prior" else None
     believed = data.believed
-    if _needs_completion(problem, ok):
-        images = complete(believed, ok, basis, variance, strength=params.strength, kind=kind, on_step=report)
+    if needs_completion(problem, ok):
+        images = complete(
+            believed, ok, basis, variance, strength=params.strength, kind=kind, on_step=report, learned=learned
+        )
     else:
         coefficients = solve_coefficients(believed.flatten(1), ok.flatten(1), basis, variance)
-        images = denoise_components(coefficients.reshape(rank, height, width), params.strength, kind, report)
+        coefficients = coefficients.reshape(rank, height, width)
+        images = denoise_components(coefficients, params.strength, kind, report, learned)
     predicted = (basis @ images.flatten(1)).reshape(problem.observed.shape)
     untouched = None
     if problem.task == "destripe":
@@ -58,8 +63,19 @@ def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoratio
     return Restoration(values, untouched, extras, trace=trace)
 
 
-def _needs_completion(problem: Problem, ok: torch.Tensor) -> bool:
+def needs_completion(problem: Problem, ok: torch.Tensor) -> bool:
     """True where pixels have too few samples for their own spectrum to fix the coefficients."""
     if problem.task == "destripe" or not bool(problem.shared["complete"]):
         return False
     return problem.task == "inpaint" or bool((ok.float().mean(0) < 0.5).any())
+
+
+def _learned(problem: Problem, params: LowRankParameters, data: Whitened, job: Job) -> Learned:
+    """The prior's look at component images, in units of their noise whatever the strength."""
+    from hsi_app.diffusion.load import load_prior
+    from hsi_app.diffusion.one_pass import one_pass
+
+    prior = load_prior(params.prior, problem.device)
+    window = problem.window or Window(0, 0, *problem.observed.shape[1:])
+    signal = data.variance.double().cpu().numpy() / max(params.strength, 1e-6) ** 2
+    return lambda images: one_pass(images, signal + 1, prior, window, job.seed)[0]

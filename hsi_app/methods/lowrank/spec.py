@@ -26,10 +26,17 @@ class LowRankParameters(Parameters):
         ge=0.0,
         le=4.0,
     )
-    denoiser: Literal["collaborative", "dct", "none"] = parameter(
+    denoiser: Literal["collaborative", "dct", "prior", "none"] = parameter(
         "collaborative",
-        "Denoiser of the component images: groups of similar patches, sliding DCT (faster), or none (projection).",
-        source="Lebrun, Buades, Morel 2013; Yu and Sapiro 2011",
+        "Denoiser of the component images: groups of similar patches, sliding DCT (faster), a trained prior together"
+        " with groups of patches, or none (projection).",
+        source="Lebrun, Buades, Morel 2013; Yu and Sapiro 2011; models/recipes/triple_prior",
+    )
+    prior: str = parameter(
+        "triple-prior",
+        "Network for the denoiser 'prior': a name that 'hsi-app models list' shows, or a folder of diffusers.",
+        source="models/recipes/triple_prior",
+        advanced=True,
     )
     outliers: Literal["auto", "on", "off"] = parameter(
         "auto",

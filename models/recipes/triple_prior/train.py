@@ -23,7 +23,9 @@ from crops import Crops
 from diffusers import DDIMScheduler, UNet2DModel
 from hsi_models.store import save_weights
 
-BATCH, RATE, EMA = 16, 6e-4, 0.9995
+BATCH, RATE = 16, 6e-4
+# Memory of the running mean: some 2,000 updates while training, some 300 while the rate falls.
+EMA, EMA_COOLDOWN = 0.9995, 0.997
 # Noise over signal amplitude, for images in [-1, 1]: most draws where restoration works (1/255 to 200/255 of the
 # range), the rest up to pure noise.
 COMMON, RARE, RARE_SHARE = (0.015, 1.6), (1.6, 60.0), 0.15
@@ -125,7 +127,9 @@ class Run:
         )  # fmt: skip
         fresh.replace(self.path)
 
-    def update(self, clean: torch.Tensor, level: torch.Tensor, places: torch.Tensor, rate: float) -> float:
+    def update(
+        self, clean: torch.Tensor, level: torch.Tensor, places: torch.Tensor, rate: float, memory: float = EMA
+    ) -> float:
         """One step on a batch; the loss, 1 where nothing is learned."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate * min(1.0, (self.step + 1) / 300)
@@ -139,7 +143,7 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        keep = min(EMA, (1 + self.step) / (10 + self.step))
+        keep = min(memory, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.mean.parameters()), list(self.network.parameters()), 1 - keep)
         return float(loss.detach())
@@ -157,7 +161,8 @@ def train(run: Run, minutes: float, cooldown: bool, batch: int) -> None:
         clean, places = crops.draw(batch, rng).to(run.device), levels.places(level).to(run.device)
         share = elapsed / (60 * minutes)
         rate = RATE * (0.5 + 0.5 * math.cos(math.pi * share)) if cooldown else RATE
-        losses.append(run.update(clean, level.to(run.device), places, rate))
+        memory = EMA_COOLDOWN if cooldown else EMA
+        losses.append(run.update(clean, level.to(run.device), places, rate, memory))
         if run.step % REPORT_EVERY == 0:
             print(
                 f"step {run.step}  {(run.seconds + elapsed) / 60:.1f} min  loss {np.mean(losses[-REPORT_EVERY:]):.4f}",

@@ -1,0 +1,75 @@
+"""How the data, and total variation where it is wanted, change what the prior guesses."""
+
+from __future__ import annotations
+
+import torch
+
+from hsi_app.diffusion.data_term import DataTerm
+from hsi_app.diffusion.frame import from_triples, to_triples
+from hsi_app.diffusion.sample import Correction, Push
+from hsi_app.diffusion.variation import edge_weights, variation_gradient
+from hsi_app.methods.hirdiff.spec import HirDiffParameters
+
+# The guess of the last steps, whose noise is nearly none, is not believed beyond this share of the range.
+LEAST_SIGMA = 1e-3
+# Guesses are cut beyond the range of a prior, and a little beyond what the start reaches: glints lie far outside.
+WIDE, BEYOND = 1.5, 1.2
+
+
+class Guidance:
+    """Corrects guesses (proximal) or pushes states (gradient through the network).
+
+    Parameters
+    ----------
+    term : the data
+    images : (r, H, W) start, which the weights of the total variation and the range are taken from
+    params : kappa is the weight of the prior's guess against the data, or the length of the gradient step in units
+        of the curvature (that of the data and of the prior's noise together); rho the weight of the total variation
+        against the data; neither depends on the size or the scale of the cube
+    """
+
+    def __init__(self, term: DataTerm, images: torch.Tensor, params: HirDiffParameters) -> None:
+        self._term, self._rank, self._kappa, self._rho = term, len(images), params.kappa, params.rho
+        self._weights = edge_weights(self._lifted(images)) if params.rho else None
+        self.reach = max(WIDE, BEYOND * float(images.abs().max()))
+        by_gradient = params.guidance == "gradient"
+        self.correct: Correction | None = None if by_gradient else self._corrected
+        self.push: Push | None = self._pushed if by_gradient else None
+        self._values, self._vectors = torch.linalg.eigh((term.lift.T @ term.lift).double())
+        # What the observation does to images, beside what the lift does: 1 for all samples, less for coarse or few.
+        self._gain = term.coverage * term.step_limit / float(self._values[-1])
+
+    def misfit(self, images: torch.Tensor) -> float:
+        """Root of the sum of squares of what the images leave unexplained, in units of the noise."""
+        return float(torch.linalg.vector_norm(self._term.residual(images)))
+
+    def _lifted(self, images: torch.Tensor) -> torch.Tensor:
+        return (self._term.lift @ images.flatten(1)).reshape(-1, *images.shape[1:])
+
+    def _smoothing(self, images: torch.Tensor) -> torch.Tensor | None:
+        """Minus the gradient of the total variation by the images."""
+        if self._weights is None:
+            return None
+        slope = variation_gradient(self._lifted(images), self._weights)
+        return -self._rho * (self._term.lift.T @ slope.flatten(1)).reshape(images.shape)
+
+    def _corrected(self, triples: torch.Tensor, sigma: float) -> torch.Tensor:
+        images = from_triples(triples, self._rank)
+        variance = max(sigma, LEAST_SIGMA) ** 2 / self._kappa
+        return to_triples(self._term.correct(images, variance, self._smoothing(images)))
+
+    def _pushed(self, state: torch.Tensor, guess: torch.Tensor, sigma: float) -> torch.Tensor:
+        images = from_triples(guess.detach(), self._rank)
+        slope = self._term.pull_back(self._term.residual(images))
+        smoothing = self._smoothing(images)
+        slope = slope if smoothing is None else slope - smoothing
+        # Copies that fill the last triple up have no say.
+        weighed = torch.zeros_like(guess).flatten(0, 1)
+        weighed[: self._rank] = self._kappa * self._scaled(slope, max(sigma, LEAST_SIGMA))
+        return torch.autograd.grad(guess, state, weighed.reshape(guess.shape))[0]
+
+    def _scaled(self, slope: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The slope over its curvature: strong and weak images move alike, none further than its noise warrants."""
+        over = 1 / (self._gain * self._values.clamp_min(0) + sigma**-2)
+        scaled = (self._vectors * over) @ self._vectors.T
+        return (scaled.to(slope) @ slope.flatten(1)).reshape(slope.shape)
