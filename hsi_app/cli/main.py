@@ -26,6 +26,7 @@ _COMMANDS = {
     "score": "hsi_app.cli.score",
     "methods": "hsi_app.cli.methods",
     "cite": "hsi_app.cli.methods:cite",
+    "models": "hsi_app.cli.models",
     "doctor": "hsi_app.cli.doctor",
     "completion": "hsi_app.cli.completion",
 }

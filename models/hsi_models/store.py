@@ -6,7 +6,8 @@ A folder of weights looks like this::
       card.json           see Card
       model.safetensors   parameters by name
 
-Folders are looked for in ``HSI_MODELS_DIR`` (several are separated as in PATH), then beside this module.
+Folders are looked for in ``HSI_MODELS_DIR`` (several are separated as in PATH), then in the user's data folder, then
+beside this module.
 """
 
 from __future__ import annotations
@@ -112,8 +113,15 @@ class Shelf:
 
 def model_folders() -> tuple[Path, ...]:
     """Where weights are looked for, first come first served."""
+    from platformdirs import user_data_path
+
     own = [Path(part).expanduser() for part in os.environ.get("HSI_MODELS_DIR", "").split(os.pathsep) if part]
-    return (*own, PACKAGED)
+    return (*own, user_data_path("hsi-app", appauthor=False) / "models", PACKAGED)
+
+
+def own_folder() -> Path:
+    """Where a user's own weights go: the first of ``model_folders()``."""
+    return model_folders()[0]
 
 
 def find_cards(roots: Path | Iterable[Path] | None = None) -> Shelf:
