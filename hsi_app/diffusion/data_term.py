@@ -26,19 +26,10 @@ class DataTerm(ABC):
     Parameters
     ----------
     lift : (B, r) matrix E
-    coverage : share of the bands observed, mean over pixels with any observation
     """
 
-    def __init__(self, lift: torch.Tensor, seen: torch.Tensor | None = None) -> None:
-        self.lift, self.coverage = lift, 1.0
-        if seen is not None:
-            share = seen.to(lift.dtype).mean(0)
-            self.coverage = float(share.sum() / (share > 0).sum().clamp_min(1))
-
-    @property
-    def step_limit(self) -> float:
-        """Largest curvature of ||y - H E u||^2 / 2; gradient steps below 2 over it are stable."""
-        return float(torch.linalg.matrix_norm(self.lift, 2) ** 2)
+    def __init__(self, lift: torch.Tensor) -> None:
+        self.lift = lift
 
     @abstractmethod
     def residual(self, images: torch.Tensor) -> torch.Tensor:
@@ -63,7 +54,7 @@ class PointwiseTerm(DataTerm):
     """
 
     def __init__(self, lift: torch.Tensor, observed: torch.Tensor, seen: torch.Tensor) -> None:
-        super().__init__(lift, seen)
+        super().__init__(lift)
         self._observed, self._seen = observed, seen
         # In double precision once: strong images exceed weak ones by more than the digits of single precision.
         double = lift.double()
@@ -127,10 +118,8 @@ class SeparableTerm(DataTerm):
     operator : ``Separable`` that takes the fine grid; observed : (B, H', W')
     """
 
-    def __init__(
-        self, lift: torch.Tensor, observed: torch.Tensor, operator: Separable, seen: torch.Tensor | None = None
-    ) -> None:
-        super().__init__(lift, seen)
+    def __init__(self, lift: torch.Tensor, observed: torch.Tensor, operator: Separable) -> None:
+        super().__init__(lift)
         self._observed = observed
         parts = [torch.linalg.svd(lift.double(), full_matrices=False)]
         parts += [torch.linalg.svd(matrix.double()) for matrix in (operator.rows, operator.cols)]
@@ -141,11 +130,6 @@ class SeparableTerm(DataTerm):
         self._read_out = self._read(observed)
         squares = torch.zeros(len(spectral), len(self._inner[1]), len(self._inner[2]), dtype=lift.dtype)
         self._squares = self._grown(self._gain.square(), squares.to(lift))
-
-    @property
-    def step_limit(self) -> float:
-        """Largest curvature, of spectrum and grid together."""
-        return float(self._squares.max())
 
     def residual(self, images: torch.Tensor) -> torch.Tensor:
         """H E u - y."""
@@ -199,7 +183,7 @@ class GappyTerm(SeparableTerm):
 
     def __init__(self, lift: torch.Tensor, observed: torch.Tensor, operator: Separable, seen: torch.Tensor) -> None:
         self._seen = seen
-        super().__init__(lift, torch.where(seen, observed, 0.0), operator, seen)
+        super().__init__(lift, torch.where(seen, observed, 0.0), operator)
 
     def residual(self, images: torch.Tensor) -> torch.Tensor:
         """H E u - y where seen, else 0."""

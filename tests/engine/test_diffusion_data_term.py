@@ -54,21 +54,6 @@ def test_the_pull_back_is_the_adjoint_of_the_residual(kind: str) -> None:
     assert float(left) == pytest.approx(float((v * term.pull_back(change)).sum()), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_steps_below_the_limit_lower_the_misfit_and_steps_far_above_do_not(kind: str) -> None:
-    term = a_term(kind)
-
-    def misfit(length: float, steps: int) -> float:
-        images = draw(RANK, HEIGHT, WIDTH, seed=7)
-        for _ in range(steps):
-            images = images - length / term.step_limit * term.pull_back(term.residual(images))
-        return float(term.residual(images).norm())
-
-    assert misfit(1.9, 40) < misfit(1.9, 0)
-    if kind in ("complete", "blur", "coarse"):
-        assert misfit(2.3, 40) > misfit(2.3, 0)
-
-
 def test_a_further_term_moves_the_minimum() -> None:
     term, guess = a_term("coarse"), draw(RANK, HEIGHT, WIDTH, seed=4)
     extra = draw(RANK, HEIGHT, WIDTH, seed=8)

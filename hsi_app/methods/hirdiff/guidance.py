@@ -35,9 +35,6 @@ class Guidance:
         by_gradient = params.guidance == "gradient"
         self.correct: Correction | None = None if by_gradient else self._corrected
         self.push: Push | None = self._pushed if by_gradient else None
-        self._values, self._vectors = torch.linalg.eigh((term.lift.T @ term.lift).double())
-        # What the observation does to images, beside what the lift does: 1 for all samples, less for coarse or few.
-        self._gain = term.coverage * term.step_limit / float(self._values[-1])
 
     def misfit(self, images: torch.Tensor) -> float:
         """Root of the sum of squares of what the images leave unexplained, in units of the noise."""
@@ -59,17 +56,13 @@ class Guidance:
         return to_triples(self._term.correct(images, variance, self._smoothing(images)))
 
     def _pushed(self, state: torch.Tensor, guess: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The way to the closest images, through the network: the slope of the data over its curvature.
+
+        Plain slopes differ by many powers of ten between strong and weak images, and where few bands were seen.
+        """
         images = from_triples(guess.detach(), self._rank)
-        slope = self._term.pull_back(self._term.residual(images))
-        smoothing = self._smoothing(images)
-        slope = slope if smoothing is None else slope - smoothing
+        away = images - self._term.correct(images, max(sigma, LEAST_SIGMA) ** 2, self._smoothing(images))
         # Copies that fill the last triple up have no say.
         weighed = torch.zeros_like(guess).flatten(0, 1)
-        weighed[: self._rank] = self._kappa * self._scaled(slope, max(sigma, LEAST_SIGMA))
+        weighed[: self._rank] = self._kappa * away
         return torch.autograd.grad(guess, state, weighed.reshape(guess.shape))[0]
-
-    def _scaled(self, slope: torch.Tensor, sigma: float) -> torch.Tensor:
-        """The slope over its curvature: strong and weak images move alike, none further than its noise warrants."""
-        over = 1 / (self._gain * self._values.clamp_min(0) + sigma**-2)
-        scaled = (self._vectors * over) @ self._vectors.T
-        return (scaled.to(slope) @ slope.flatten(1)).reshape(slope.shape)
