@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from hsi_app.diffusion.frame import anchored_noise
 from hsi_app.diffusion.load import load_prior
 from hsi_app.diffusion.one_pass import one_pass
 from hsi_app.diffusion.prior import VIEWS, Prior
@@ -14,6 +15,7 @@ from hsi_app.methods.hirdiff.prepare import is_single
 from hsi_app.methods.hirdiff.spec import HirDiffParameters
 from hsi_app.methods.lowrank.complete import complete, solve_coefficients
 from hsi_app.methods.lowrank.denoise import denoise_components
+from hsi_app.methods.lowrank.faint import rescue_faint
 from hsi_app.methods.lowrank.observation import Whitened, whiten
 from hsi_app.methods.lowrank.run import needs_completion
 from hsi_app.physics.resample import interpolate
@@ -81,8 +83,13 @@ def _in_range(values: torch.Tensor, data: Whitened) -> torch.Tensor:
 
 
 def _one_look(problem: Problem, params: HirDiffParameters, data: Whitened, prior: Prior, job: Job) -> Formed:
-    """The prior's own answer, mean of several views, joined with groups of patches as in ``denoise_components``."""
+    """The prior's own answer, mean of several views, joined with groups of patches as in ``denoise_components``.
+
+    What lies below the noise edge no network is shown: groups of similar patches alone decide on it.
+    """
     images = _solved(problem, data)
+    rank = len(images) - int(problem.shared["faint"])
+    images, faint = images[:rank], images[rank:]
     window = problem.window or Window(0, 0, *images.shape[1:])
     views = min(params.samples or VIEWS, VIEWS)
     looks: list[torch.Tensor] = []
@@ -104,12 +111,15 @@ def _one_look(problem: Problem, params: HirDiffParameters, data: Whitened, prior
     images = denoise_components(
         images, 1.0, "prior", lambda fraction: job.step(0.75 + 0.25 * fraction, "groups of patches"), learned
     )
+    probe = anchored_noise(len(faint), window, job.seed, 1).to(faint)
+    rescued, factors = rescue_faint(faint, images, probe)
     shape, spread = problem.observed.shape, None
     if len(looks) > 1:
         mean = torch.stack(looks).mean(0)
-        squares = sum((data.basis @ (look - mean).flatten(1)).square() for look in looks)
+        squares = sum((data.basis[:, :rank] @ (look - mean).flatten(1)).square() for look in looks)
         spread = torch.as_tensor(squares).div(len(looks) - 1).sqrt().reshape(shape)
-    return Formed((data.basis @ images.flatten(1)).reshape(shape), spread, trace={"views": max(len(looks), 1)})
+    trace = {"views": max(len(looks), 1), "rank": rank, "faint": int((factors > 0).sum())}
+    return Formed((data.basis @ torch.cat([images, rescued]).flatten(1)).reshape(shape), spread, trace=trace)
 
 
 def _solved(problem: Problem, data: Whitened) -> torch.Tensor:

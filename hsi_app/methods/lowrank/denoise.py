@@ -97,15 +97,19 @@ def shrink_dct(images: torch.Tensor) -> torch.Tensor:
 
 
 def filter_groups(
-    images: torch.Tensor, pilot: torch.Tensor, on_step: Callable[[float], None] = lambda fraction: None
+    images: torch.Tensor,
+    pilot: torch.Tensor,
+    on_step: Callable[[float], None] = lambda fraction: None,
+    guide: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Wiener-filter groups of similar patches, with each group's mean and covariance taken from ``pilot``.
 
-    images, pilot : (r, H, W) with unit noise and its first estimate. Source: second step of Lebrun, Buades and
-    Morel 2013 (eq. 21), groups shared by all components.
+    images, pilot : (r, H, W) with unit noise and its first estimate; guide : (k, H, W) what patches are compared on,
+    the strongest images of the pilot when not given. Source: second step of Lebrun, Buades and Morel 2013 (eq. 21),
+    groups shared by all components.
     """
     count, height, width = images.shape
-    starts = _similar_patches(pilot[:GUIDE_COMPONENTS], on_step)
+    starts = _similar_patches(pilot[:GUIDE_COMPONENTS] if guide is None else guide, on_step)
     inside = torch.arange(PATCH, device=images.device)
     inside = (inside[:, None] * width + inside).reshape(-1)
     identity = torch.eye(PATCH * PATCH, dtype=images.dtype, device=images.device)

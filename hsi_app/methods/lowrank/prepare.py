@@ -36,7 +36,14 @@ def prepare(scene: Scene, params: LowRankParameters, task: str, job: Job) -> Sha
 
 
 def survey(
-    scene: Scene, task: str, job: Job, *, rank: Rank, outliers: Literal["auto", "on", "off"], hot: bool = True
+    scene: Scene,
+    task: str,
+    job: Job,
+    *,
+    rank: Rank,
+    outliers: Literal["auto", "on", "off"],
+    hot: bool = True,
+    faint: int = 0,
 ) -> Shared:
     """What every method that works in the subspace of a scene must know of it first.
 
@@ -46,11 +53,13 @@ def survey(
     rank : number of components, see ``fit_subspace``
     outliers : split stripes, dead lines and impulses off, or look whether there are any
     hot : 'auto' takes a single sample that holds much of its band's variance for one
+    faint : components below the noise edge to add to the basis, where every sample is there and believed
 
     Returns
     -------
     mean, noise_std (B,), basis (B, r), eigenvalues (B,), stuck (B, k), reject, outlier_share (B,), missing_share,
-    complete, and with outliers stripe_rows (B, H) and stripe_cols (B, W)
+    complete, faint (the number of last columns of the basis that lie below the noise edge), and with outliers
+    stripe_rows (B, H) and stripe_cols (B, W)
     """
     moments = Moments(scene.shape[0])
     ends = np.zeros((2, scene.shape[0]))
@@ -76,7 +85,7 @@ def survey(
         and (task == "destripe" or (hot and _has_hot_sample(moments, ends)) or _looks_damaged(values, valid, subspace))
     )
     stuck = np.full((scene.shape[0], 0), np.nan, np.float32)
-    outlier_share = np.zeros(scene.shape[0])
+    outlier_share, below = np.zeros(scene.shape[0]), 0
     if (reject or missing_share > 0) and values.shape[1] > 1:
         fit = robust_fit(
             values,
@@ -86,6 +95,9 @@ def survey(
             on_step=lambda f: job.step(0.4 + 0.3 * f, "robust subspace"),
         )
         subspace, stuck, outlier_share = fit.subspace, fit.stuck, fit.outlier_share
+    elif faint and moments.pixels >= 2:
+        below = min(faint, scene.shape[0] - subspace.rank)
+        subspace = fit_subspace(moments.mean, covariance, noise, moments.pixels, subspace.rank + below)
     shared: dict[str, np.ndarray] = {
         "mean": subspace.mean,
         "noise_std": subspace.noise_std,
@@ -96,11 +108,12 @@ def survey(
         "outlier_share": outlier_share,
         "missing_share": np.array(missing_share),
         "complete": np.array(missing_share > COMPLETE_FROM_SHARE or bool((observed == 0).any())),
+        "faint": np.array(below),
     }
     if reject:
         rows, cols = find_stripes(scene, subspace, stuck, lambda f: job.step(0.7 + 0.3 * f, "looking for stripes"))
         shared["stripe_rows"], shared["stripe_cols"] = rows, cols
-    job.step(1.0, f"rank {subspace.rank}")
+    job.step(1.0, f"rank {subspace.rank - below}")
     return shared
 
 
