@@ -48,13 +48,12 @@ def form(
 
     start : (r, H, W) first estimate of the component images, on the grid of the result
     """
-    by_bands = params.images == "bands" or (params.images == "auto" and problem.operator is None)
     basis = data.basis.double().cpu().numpy()
-    frame = (band_frame if by_bands else component_frame)(basis, np.asarray(problem.shared["eigenvalues"]))
+    frame = (band_frame if params.images == "bands" else component_frame)(basis, np.asarray(problem.shared["eigenvalues"]))
     lift = torch.as_tensor(frame.lift, dtype=start.dtype, device=start.device)
     turn = torch.as_tensor(np.linalg.pinv(frame.lift) @ basis, dtype=start.dtype, device=start.device)
     images = (turn @ start.flatten(1)).reshape(-1, *start.shape[1:])
-    guidance = Guidance(data_term(lift, data.believed, data.ok, problem.operator), images, params)
+    guidance = Guidance(data_term(lift, data.believed, data.ok, problem.operator), images, frame.reach, params)
     clean, pure = to_triples(images), params.start >= PURE_NOISE
     bars = chain(params.schedule, params.steps, params.rate, None if pure else params.start).tolist()
     picture = _Picture(problem, data, lift)
@@ -92,7 +91,7 @@ def form(
     if squares is not None:
         spread = (squares / count - values.square()).clamp_min_(0).mul_(count / (count - 1)).sqrt_()
     trace = {
-        "images": "bands" if by_bands else "components",
+        "kappa": round(guidance.kappa, 3),
         "samples": count,
         "residual_rms": round(guidance.misfit(mean) / max(int(data.ok.sum()), 1) ** 0.5, 4),
     }

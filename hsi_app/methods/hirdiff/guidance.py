@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from hsi_app.diffusion.data_term import DataTerm
@@ -14,6 +15,9 @@ from hsi_app.methods.hirdiff.spec import HirDiffParameters
 LEAST_SIGMA = 1e-3
 # Guesses are cut beyond the range of a prior, and a little beyond what the start reaches: glints lie far outside.
 WIDE, BEYOND = 1.5, 1.2
+# Half range over noise of the strongest image from which on data know more than the steps of the finest noise do, and
+# the least trust in the prior that is left then; chosen on the training scenes.
+FINE_DATA, LEAST_KAPPA = 150.0, 0.25
 
 
 class Guidance:
@@ -23,16 +27,19 @@ class Guidance:
     ----------
     term : the data
     images : (r, H, W) start, which the weights of the total variation and the range are taken from
+    reach : (r,) half ranges of the images in units of the noise
     params : kappa is the weight of the prior's guess against the data, or the length of the gradient step in units
         of the curvature (that of the data and of the prior's noise together); rho the weight of the total variation
         against the data; neither depends on the size or the scale of the cube
     """
 
-    def __init__(self, term: DataTerm, images: torch.Tensor, params: HirDiffParameters) -> None:
-        self._term, self._rank, self._kappa, self._rho = term, len(images), params.kappa, params.rho
+    def __init__(self, term: DataTerm, images: torch.Tensor, reach: np.ndarray, params: HirDiffParameters) -> None:
+        self._term, self._rank, self._rho = term, len(images), params.rho
         self._weights = edge_weights(self._lifted(images)) if params.rho else None
         self.reach = max(WIDE, BEYOND * float(images.abs().max()))
         by_gradient = params.guidance == "gradient"
+        trust = 1.0 if by_gradient else float(np.clip(FINE_DATA / reach.max(), LEAST_KAPPA, 1.0))
+        self.kappa = trust if params.kappa is None else params.kappa
         self.correct: Correction | None = None if by_gradient else self._corrected
         self.push: Push | None = self._pushed if by_gradient else None
 
@@ -52,7 +59,7 @@ class Guidance:
 
     def _corrected(self, triples: torch.Tensor, sigma: float) -> torch.Tensor:
         images = from_triples(triples, self._rank)
-        variance = max(sigma, LEAST_SIGMA) ** 2 / self._kappa
+        variance = max(sigma, LEAST_SIGMA) ** 2 / self.kappa
         return to_triples(self._term.correct(images, variance, self._smoothing(images)))
 
     def _pushed(self, state: torch.Tensor, guess: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -64,5 +71,5 @@ class Guidance:
         away = images - self._term.correct(images, max(sigma, LEAST_SIGMA) ** 2, self._smoothing(images))
         # Copies that fill the last triple up have no say.
         weighed = torch.zeros_like(guess).flatten(0, 1)
-        weighed[: self._rank] = self._kappa * away
+        weighed[: self._rank] = self.kappa * away
         return torch.autograd.grad(guess, state, weighed.reshape(guess.shape))[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hsi_app.diffusion.prior import CHANNELS
 from hsi_app.jobs import Job
 from hsi_app.methods.hirdiff.spec import HirDiffParameters
-from hsi_app.methods.lowrank.faint import FAINT
 from hsi_app.methods.lowrank.prepare import survey
 from hsi_app.problem import Shared
 from hsi_app.scene import Scene
@@ -30,6 +29,5 @@ def prepare(scene: Scene, params: HirDiffParameters, task: str, job: Job) -> Sha
         return min(found, bands)
 
     rank = in_triples if params.rank is None else min(params.rank, bands)
-    # A bright sample that few neighbours show is what gaps make of real texture: no reason to doubt it.
-    faint = FAINT if params.rank is None and is_single(params, task) else 0
-    return survey(scene, task, job, rank=rank, outliers=params.outliers, hot=task != "inpaint", faint=faint)
+    faint = params.faint if params.rank is None and is_single(params, task) else 0
+    return survey(scene, task, job, rank=rank, outliers=params.outliers, faint=faint)

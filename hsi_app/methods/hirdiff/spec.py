@@ -46,10 +46,10 @@ class HirDiffParameters(Parameters):
         " twice the time).",
         source="Zhu et al. 2023 (DiffPIR); arXiv 2402.15865, alg. 1",
     )
-    kappa: float = parameter(
-        1.0,
-        "Trust in the prior against the data; with gradient guidance, the step in units of the data's curvature,"
-        " stable below 2.",
+    kappa: float | None = parameter(
+        None,
+        "Trust in the prior against the data: 1, and less where the data's noise is finer than a prior can follow,"
+        " when not given; with gradient guidance, the step in units of the data's curvature, stable below 2.",
         source="kappa = lambda lmax(E^T E) |H|^2 / 2N of arXiv 2402.15865, free of the size and scale of the cube",
         gt=0.0,
         le=100.0,
@@ -62,10 +62,20 @@ class HirDiffParameters(Parameters):
         le=1.0,
         advanced=True,
     )
-    images: Literal["auto", "bands", "components"] = parameter(
-        "auto",
-        "What the prior is shown: bands picked by strong RRQR, or mixtures of principal components.",
+    images: Literal["components", "bands"] = parameter(
+        "components",
+        "What the prior is shown: mixtures of three principal components each, or bands picked by strong RRQR, as published.",
         source="arXiv 2402.15865, sec. 3.2; measured on the training scenes",
+        advanced=True,
+    )
+    faint: int = parameter(
+        3,
+        "Components below the noise edge that are kept in proportion to the signal found in them, where a single pass"
+        " denoises and the rank is found from the data.",
+        unit="components",
+        source="Stein's unbiased risk estimate; number measured on the training scenes",
+        ge=0,
+        le=32,
         advanced=True,
     )
     rank: int | None = parameter(

@@ -42,7 +42,6 @@ def survey(
     *,
     rank: Rank,
     outliers: Literal["auto", "on", "off"],
-    hot: bool = True,
     faint: int = 0,
 ) -> Shared:
     """What every method that works in the subspace of a scene must know of it first.
@@ -52,7 +51,6 @@ def survey(
     scene, task, job : see ``MethodSpec.prepare``
     rank : number of components, see ``fit_subspace``
     outliers : split stripes, dead lines and impulses off, or look whether there are any
-    hot : 'auto' takes a single sample that holds much of its band's variance for one
     faint : components below the noise edge to add to the basis, where every sample is there and believed
 
     Returns
@@ -82,7 +80,13 @@ def survey(
     values, valid = _sample_spectra(scene)
     reject = outliers == "on" or (
         outliers == "auto"
-        and (task == "destripe" or (hot and _has_hot_sample(moments, ends)) or _looks_damaged(values, valid, subspace))
+        and (
+            task == "destripe"
+            # A bright sample that few neighbours show is what gaps make of real texture: no reason to doubt it.
+            or (task != "inpaint" and _has_hot_sample(moments, ends))
+            # Nor can samples be spared where few are left.
+            or ((task != "inpaint" or missing_share <= 1 - MOSTLY_OBSERVED) and _looks_damaged(values, valid, subspace))
+        )
     )
     stuck = np.full((scene.shape[0], 0), np.nan, np.float32)
     outlier_share, below = np.zeros(scene.shape[0]), 0
