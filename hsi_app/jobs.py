@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from hsi_app.tiling import Window
+
 
 @dataclass(frozen=True)
 class Progress:
     """What a listener is told at each step.
 
     fraction in [0, 1]; seconds since the start; estimated seconds left (None while too early to say);
-    preview: (B, h, w) or (h, w) array worth showing, or None.
+    preview: (B, h, w) or (h, w) array worth showing, or None; three bands are red, green and blue; place: what part of
+    the scene it shows, in the scene's own pixels, however fine the preview, or None for all of it.
     """
 
     fraction: float
@@ -28,6 +31,7 @@ class Progress:
     elapsed_s: float
     remaining_s: float | None
     preview: np.ndarray | None = None
+    place: Window | None = None
 
 
 class _State:
@@ -80,7 +84,7 @@ class Job:
         part._length = length * self._length
         return part
 
-    def step(self, fraction: float, message: str = "", preview: Any = None) -> None:
+    def step(self, fraction: float, message: str = "", preview: Any = None, place: Window | None = None) -> None:
         """Report progress; the only place where a job can be stopped.
 
         Parameters
@@ -88,6 +92,7 @@ class Job:
         fraction : of this part, in [0, 1]; reported progress never goes backwards
         message : what is being done, for a person
         preview : array or tensor worth showing, or None
+        place : what part of the scene it shows; see Progress
 
         Raises
         ------
@@ -109,7 +114,7 @@ class Job:
             if preview is not None and hasattr(preview, "detach"):
                 # A copy: the listener may draw it while the method goes on changing its tensor.
                 preview = preview.detach().float().cpu().numpy().copy()
-            state.on_progress(Progress(state.fraction, message, elapsed, remaining, preview))
+            state.on_progress(Progress(state.fraction, message, elapsed, remaining, preview, place))
 
     def cancel(self) -> None:
         """Ask the job to stop at its next step; safe from any thread."""

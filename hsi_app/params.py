@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def parameter(
     gt: float | None = None,
     le: float | None = None,
     lt: float | None = None,
+    offers: str = "",
     advanced: bool = False,
 ) -> Any:
     """A field of a parameter model.
@@ -74,13 +76,14 @@ def parameter(
     unit : 'px', 'nm', 'dB', '' (dimensionless)
     source : paper and equation, or why this default
     ge, gt, le, lt : bounds
+    offers : for a text, the 'module:function' that lists entries at hand; others may be typed all the same
     advanced : hidden in short forms
     """
     return Field(
         default,
         description=description,
         ge=ge, gt=gt, le=le, lt=lt,
-        json_schema_extra={"unit": unit, "source": source, "advanced": advanced},
+        json_schema_extra={"unit": unit, "source": source, "offers": offers, "advanced": advanced},
     )  # fmt: skip
 
 
@@ -101,7 +104,16 @@ class Option:
     upper_open: bool = False
     unit: str = ""
     source: str = ""
+    offers: str = ""
     advanced: bool = False
+
+    def offered(self) -> tuple[str, ...]:
+        """Entries at hand for a text, the default first; () where anything may be typed."""
+        if not self.offers:
+            return ()
+        module, _, name = self.offers.partition(":")
+        found = getattr(importlib.import_module(module), name)()
+        return tuple(sorted(found, key=lambda entry: entry != self.default))
 
     @property
     def cli_name(self) -> str:
@@ -160,6 +172,7 @@ def _option(name: str, info: Any) -> Option:
         upper_open=upper_open,
         unit=extra.get("unit", ""),
         source=extra.get("source", ""),
+        offers=extra.get("offers", ""),
         advanced=bool(extra.get("advanced", False)),
     )
 

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hsi_models.store import Card, StoreError, load_card, load_state
+from hsi_models.store import Card, StoreError, find_cards, load_card, load_state
 
 from hsi_app.errors import WeightsError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # The only class outside hsi_models that a card may name: a card from elsewhere must not choose what is imported.
 DIFFUSERS_NETWORK = "diffusers:UNet2DModel"
+# Priors that need no weights.
+PLAIN_PRIORS = ("blur", "none")
 
 
 def find_card(where: str | Path) -> Card:
@@ -26,6 +28,11 @@ def find_card(where: str | Path) -> Card:
         return load_card(where)
     except StoreError as error:
         raise WeightsError(str(error)) from error
+
+
+def priors_at_hand() -> tuple[str, ...]:
+    """What may be named as a prior for images without a path: weights for three channels, and two yardsticks."""
+    return (*sorted(name for name, card in find_cards().cards.items() if card.bands == 3), *PLAIN_PRIORS)
 
 
 def load_network(card: Card, device: torch.device | str = "cpu") -> torch.nn.Module:

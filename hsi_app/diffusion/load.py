@@ -11,10 +11,9 @@ from hsi_models.store import CARD_FILE
 
 from hsi_app.diffusion.prior import Level, Prior, blur_prior, no_prior, read_scheduler, unet_prior
 from hsi_app.errors import WeightsError
-from hsi_app.weights import DIFFUSERS_NETWORK, find_card, for_use, load_network
+from hsi_app.weights import DIFFUSERS_NETWORK, PLAIN_PRIORS, find_card, for_use, load_network
 
-# Priors that need no weights.
-PLAIN = {"none": no_prior, "blur": blur_prior}
+_PLAIN = dict(zip(PLAIN_PRIORS, (blur_prior, no_prior), strict=True))
 
 
 def load_prior(where: str, device: torch.device | str = "cpu", level: Level = "sqrt") -> Prior:
@@ -31,8 +30,8 @@ def load_prior(where: str, device: torch.device | str = "cpu", level: Level = "s
     WeightsError
         If there is no such prior, it is damaged, or it is no network for three channels.
     """
-    if where in PLAIN:
-        return PLAIN[where]()
+    if where in _PLAIN:
+        return _PLAIN[where]()
     return _loaded(where, str(device), level)
 
 
@@ -66,7 +65,9 @@ def _from_diffusers(folder: Path, device: str) -> Prior:
         )
     scheduler = read_scheduler(folder)
     try:
-        network = cast(Any, UNet2DModel).from_pretrained(folder, use_safetensors=True, local_files_only=True)
+        network = cast(Any, UNet2DModel).from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+        )
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise WeightsError(f"'{folder}' holds no readable UNet2DModel: {' '.join(str(error).split())[:200]}") from error
     return unet_prior(for_use(network, device), scheduler, name=folder.name, digest=sha256_of(weights))

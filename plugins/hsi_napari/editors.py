@@ -7,7 +7,16 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QLineEdit,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
 
 from hsi_app.params import Option
 
@@ -83,7 +92,7 @@ class Editor(QObject):
         elif isinstance(self.widget, QCheckBox):
             self.widget.toggled.connect(self.edited)
         elif isinstance(self.widget, QComboBox):
-            self.widget.currentIndexChanged.connect(self.edited)
+            self.widget.currentTextChanged.connect(self.edited)
         elif isinstance(self.widget, QLineEdit):
             self.widget.textChanged.connect(self.edited)
 
@@ -95,7 +104,7 @@ class Editor(QObject):
         if isinstance(widget, QCheckBox):
             return widget.isChecked()
         if isinstance(widget, QComboBox):
-            return widget.currentText() or None
+            return widget.currentText().strip() or None
         assert isinstance(widget, QLineEdit)
         return widget.text().strip() or None
 
@@ -110,7 +119,10 @@ class Editor(QObject):
         elif isinstance(widget, QCheckBox):
             widget.setChecked(bool(value))
         elif isinstance(widget, QComboBox):
-            widget.setCurrentIndex(-1 if value is None else widget.findText(str(value)))
+            if widget.isEditable():
+                widget.setEditText("" if value is None else str(value))
+            else:
+                widget.setCurrentIndex(-1 if value is None else widget.findText(str(value)))
         elif isinstance(widget, QLineEdit):
             widget.setText("" if value is None else str(value))
 
@@ -145,6 +157,14 @@ def _make(option: Option, parent: QWidget) -> QWidget:
         combo = QComboBox(parent)
         combo.addItems(list(option.choices))
         combo.setPlaceholderText("choose…")
+        combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        return combo
+    if option.offers:
+        combo = QComboBox(parent)
+        combo.setEditable(True)
+        combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        combo.addItems(list(option.offered()))
+        combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         return combo
     if option.kind == "text":

@@ -9,6 +9,7 @@ from qtpy.QtCore import QTimer
 from hsi_app.cube import Cube
 from hsi_app.tiling import Window
 from hsi_napari import lineage
+from hsi_napari.forming import Forming
 from hsi_napari.layers import result_layers
 from hsi_napari.mask_panel import MaskPanel
 from hsi_napari.method_dock import MethodDock
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from hsi_app.jobs import Progress
     from hsi_app.runner import Result, Settings
     from hsi_napari.theme import ThemeColours
 
@@ -31,6 +33,7 @@ class RestoreDock(MethodDock):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer, "restore")
         self._window: Window | None = None
+        self._forming: Forming | None = None
         self.mask = MaskPanel(self.viewer, self.links, self.cube_choice.layer, self)
         self.results = ResultPanel(self)
         self.lay_out((self.form, self.mask, rule(), self.results))
@@ -67,6 +70,18 @@ class RestoreDock(MethodDock):
 
         if self.start(layer, what, plan):
             self._window = window
+            self._forming = Forming(self.viewer, layer, (window.row, window.col) if window else (0, 0))
+
+    def _progressed(self, progress: Progress) -> None:
+        super()._progressed(progress)
+        if self._forming is not None and self.run_panel.is_running:
+            self._forming.show(progress)
+
+    def _finish(self) -> Layer:
+        if self._forming is not None:
+            self._forming.end()
+            self._forming = None
+        return super()._finish()
 
     def _take_in(self, result: Result, source: Layer) -> None:
         if self._window is not None:

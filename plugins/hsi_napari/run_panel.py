@@ -110,7 +110,8 @@ class RunPanel(QWidget):
             return
         self.bar.setValue(round(progress.fraction * _STEPS))
         self.stage.say(" · ".join(part for part in (progress.message, time_left(progress)) if part))
-        if progress.preview is not None:
+        # One that knows its place is drawn there.
+        if progress.preview is not None and progress.place is None:
             self.thumb.setPixmap(picture_of(progress.preview))
             self.thumb.setVisible(True)
 

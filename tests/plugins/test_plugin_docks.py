@@ -259,6 +259,44 @@ def test_a_preview_of_the_method_shows_as_picture(dock: Any) -> None:
     assert dock.run_panel.stage.text() == "halfway · about 3 min left"
 
 
+def test_a_forming_sample_is_a_layer_over_its_place_until_the_run_ends(
+    viewer: ViewerModel, layer: Layer, dock: Any, patient: Any, finish: Any
+) -> None:
+    dock.run()
+    picture = np.random.default_rng(0).random((3, 8, 6)).astype(np.float32)
+    dock._progressed(Progress(0.3, "step 6 of 20", 1.0, 2.0, picture, Window(4, 2, 4, 3)))
+    (forming,) = (found for found in viewer.layers if found.name == "scene · forming")
+    assert forming.rgb and forming.data.shape == (8, 6, 3)
+    corner = np.asarray(forming.data_to_world((-0.5, -0.5)))
+    np.testing.assert_allclose(corner, np.asarray(layer.data_to_world((0, 3.5, 1.5)))[-2:])
+    assert viewer.layers.selection.active is layer
+    before = forming.data.copy()
+    dock._progressed(Progress(0.4, "step 8 of 20", 1.0, 2.0, picture[::-1], Window(4, 2, 4, 3)))
+    assert names(viewer).count("scene · forming") == 1 and not np.array_equal(forming.data, before)
+    dock.cancel()
+    finish(dock)
+    assert names(viewer) == ["scene"]
+
+
+def test_pictures_of_one_band_or_no_place_make_no_layer(viewer: ViewerModel, dock: Any, patient: Any) -> None:
+    dock.run()
+    dock._progressed(Progress(0.3, "a", 1.0, 2.0, np.zeros((8, 6), np.float32), Window(0, 0, 8, 6)))
+    dock._progressed(Progress(0.3, "b", 1.0, 2.0, np.zeros((3, 8, 6), np.float32)))
+    assert names(viewer) == ["scene"]
+    patient.set()
+
+
+def test_installed_priors_are_listed_and_a_folder_may_be_typed(dock: Any, tmp_path: Path) -> None:
+    dock.form.choose("inpaint", "hirdiff")
+    usual, _ = dock.form.options()
+    field = usual.editor("prior")
+    listed = [field.widget.itemText(index) for index in range(field.widget.count())]
+    assert listed[0] == "triple-prior" == field.value()
+    assert {"blur", "none"} <= set(listed)
+    field.put(str(tmp_path))
+    assert dock.form.chosen()[1]["prior"] == str(tmp_path)
+
+
 @pytest.mark.parametrize(("theme", "is_dark"), [("dark", True), ("light", False)])
 def test_the_plot_follows_the_theme(viewer: ViewerModel, spectra: Any, theme: str, is_dark: bool) -> None:
     viewer.theme = theme

@@ -49,7 +49,9 @@ def form(
     start : (r, H, W) first estimate of the component images, on the grid of the result
     """
     basis = data.basis.double().cpu().numpy()
-    frame = (band_frame if params.images == "bands" else component_frame)(basis, np.asarray(problem.shared["eigenvalues"]))
+    frame = (band_frame if params.images == "bands" else component_frame)(
+        basis, np.asarray(problem.shared["eigenvalues"])
+    )
     lift = torch.as_tensor(frame.lift, dtype=start.dtype, device=start.device)
     turn = torch.as_tensor(np.linalg.pinv(frame.lift) @ basis, dtype=start.dtype, device=start.device)
     images = (turn @ start.flatten(1)).reshape(-1, *start.shape[1:])
@@ -71,7 +73,7 @@ def form(
             guess = from_triples(guess, len(images))
             settling.add(step, guess)
             done = f"step {step} of {params.steps}" + (f", sample {index + 1} of {count}" if count > 1 else "")
-            job.step((index + step / params.steps) / count, done, preview=picture.of(guess))
+            job.step((index + step / params.steps) / count, done, preview=picture.of(guess), place=problem.window)
 
         state = bars[0] ** 0.5 * (0 * clean if pure else clean) + (1 - bars[0]) ** 0.5 * fresh(params.steps)
         last = sample(

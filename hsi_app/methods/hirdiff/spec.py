@@ -16,6 +16,7 @@ class HirDiffParameters(Parameters):
         "Network that knows how images look: a name that 'hsi-app models list' shows, a folder with a diffusers"
         " UNet2DModel, 'blur' or 'none'.",
         source="models/recipes/triple_prior",
+        offers="hsi_app.weights:priors_at_hand",
     )
     mode: Literal["auto", "single", "chain"] = parameter(
         "auto",
@@ -64,7 +65,8 @@ class HirDiffParameters(Parameters):
     )
     images: Literal["components", "bands"] = parameter(
         "components",
-        "What the prior is shown: mixtures of three principal components each, or bands picked by strong RRQR, as published.",
+        "What the prior is shown: mixtures of three principal components each, or, as published, bands picked by"
+        " strong RRQR.",
         source="arXiv 2402.15865, sec. 3.2; measured on the training scenes",
         advanced=True,
     )

@@ -37,6 +37,7 @@ class LowRankParameters(Parameters):
         "Network for the denoiser 'prior': a name that 'hsi-app models list' shows, or a folder of diffusers.",
         source="models/recipes/triple_prior",
         advanced=True,
+        offers="hsi_app.weights:priors_at_hand",
     )
     outliers: Literal["auto", "on", "off"] = parameter(
         "auto",
