@@ -77,6 +77,7 @@ def rivals(case: str) -> dict[str, Restorer]:
     if task in ("denoise", "inpaint"):
         learned["lowrank, prior as denoiser"] = method("lowrank", case, {"denoiser": "prior"})
     if task == "denoise":
+        learned["hirdiff, without faint components"] = method("hirdiff", case, {"faint": 0})
         learned["hirdiff, chain"] = method("hirdiff", case, {"mode": "chain", "start": 0.1})
     else:
         learned["hirdiff, gradient mode"] = method("hirdiff", case, {"guidance": "gradient"})

@@ -1,4 +1,8 @@
-"""Make the picture of the plugin for the README: ``xvfb-run python plugins/screenshot.py docs/plugin.png``."""
+"""Make the pictures of the plugin for the README.
+
+xvfb-run python plugins/screenshot.py docs/plugin.png
+xvfb-run python plugins/screenshot.py docs/forming.png forming
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,46 @@ BAND, REGION, PINS = 36, (24, 14, 72, 62), ((60.0, 40.0), (32.0, 26.0))
 LIMIT_MS = 300_000
 
 
+def wait(done: Callable[[], bool], limit_ms: int = LIMIT_MS) -> None:
+    """Let the window work until something is done."""
+    from qtpy.QtCore import QDeadlineTimer, QEventLoop
+    from qtpy.QtWidgets import QApplication
+
+    deadline = QDeadlineTimer(limit_ms)
+    while not done() and not deadline.hasExpired():
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
+
+
+def settle() -> None:
+    """Give the window time to draw."""
+    wait(lambda: False, 800)
+
+
+def take_forming(path: Path) -> Path:
+    """Open the sample, super-resolve it with HIR-Diff, and save a picture while the sample forms."""
+    import napari
+
+    viewer = napari.Viewer()
+    viewer.theme = "dark"
+    viewer.window.resize(*SIZE)
+    viewer.open_sample("hsi-app", "noisy")
+    _, restore = viewer.window.add_plugin_dock_widget("hsi-app", "Restore")
+    restore.form.choose("sr", "hirdiff")
+    restore.run()
+    wait(lambda: "· forming" in viewer.layers[-1].name and restore.run_panel.bar.value() > 700)
+    viewer.reset_view()
+    settle()
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    restore.cancel()
+    wait(lambda: not restore.run_panel.is_running)
+    viewer.close()
+    return path
+
+
 def take(path: Path, theme: str = "dark") -> Path:
     """Open the sample, preview a region, restore the cube, pin spectra, and save a picture of the window."""
     import napari
     from hsi_napari.region import region_layer
-    from qtpy.QtCore import QDeadlineTimer, QEventLoop
-    from qtpy.QtWidgets import QApplication
-
-    def wait(done: Callable[[], bool], limit_ms: int = LIMIT_MS) -> None:
-        deadline = QDeadlineTimer(limit_ms)
-        while not done() and not deadline.hasExpired():
-            QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
-
-    def settle() -> None:
-        wait(lambda: False, 800)
 
     viewer = napari.Viewer()
     viewer.theme = theme
@@ -70,4 +100,5 @@ def take(path: Path, theme: str = "dark") -> Path:
 
 
 if __name__ == "__main__":
-    print(take(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/plugin.png"), *sys.argv[2:3]))
+    place = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/plugin.png")
+    print(take_forming(place) if sys.argv[2:3] == ["forming"] else take(place, *sys.argv[2:3]))

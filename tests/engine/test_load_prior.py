@@ -40,6 +40,19 @@ def test_the_shipped_prior_removes_noise_and_is_loaded_once() -> None:
         assert left < 0.5 * sigma
 
 
+def test_priors_at_hand_are_offered_by_name() -> None:
+    from hsi_app.methods.registry import method
+    from hsi_app.params import options
+
+    for name in ("hirdiff", "lowrank"):
+        (prior,) = (option for option in options(method(name).parameters) if option.name == "prior")
+        offered = prior.offered()
+        assert offered[0] == prior.default == "triple-prior"
+        assert {"blur", "none"} <= set(offered)
+        for entry in offered:
+            load_prior(entry)
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_a_folder_of_diffusers_predicts_what_its_network_says(tmp_path: Path, prediction: str) -> None:
     prior = load_prior(str(folder_of(tmp_path, prediction)))

@@ -266,13 +266,15 @@ def test_a_forming_sample_is_a_layer_over_its_place_until_the_run_ends(
     picture = np.random.default_rng(0).random((3, 8, 6)).astype(np.float32)
     dock._progressed(Progress(0.3, "step 6 of 20", 1.0, 2.0, picture, Window(4, 2, 4, 3)))
     (forming,) = (found for found in viewer.layers if found.name == "scene · forming")
-    assert forming.rgb and forming.data.shape == (8, 6, 3)
+    assert forming.rgb
+    assert forming.data.shape == (8, 6, 3)
     corner = np.asarray(forming.data_to_world((-0.5, -0.5)))
     np.testing.assert_allclose(corner, np.asarray(layer.data_to_world((0, 3.5, 1.5)))[-2:])
     assert viewer.layers.selection.active is layer
     before = forming.data.copy()
     dock._progressed(Progress(0.4, "step 8 of 20", 1.0, 2.0, picture[::-1], Window(4, 2, 4, 3)))
-    assert names(viewer).count("scene · forming") == 1 and not np.array_equal(forming.data, before)
+    assert names(viewer).count("scene · forming") == 1
+    assert not np.array_equal(forming.data, before)
     dock.cancel()
     finish(dock)
     assert names(viewer) == ["scene"]
