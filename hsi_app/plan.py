@@ -60,6 +60,7 @@ def tiles_within(scene: Scene, extent: Extent, budget: int, tile_px: int | None,
     if scale > 1:
         times = times * fine if extent.finer_factor is None else times + extent.finer_factor * fine
     per_pixel = bands * (itemsize + 5 + 4 * times) + scene.cube.shape[0] * (itemsize + 13 * fine)
+    per_pixel += extent.pixel_bytes * fine
     share = 0.5 if scene.holds_whole else 0.75
     room = int(budget * share / per_pixel)
     border = 2 * extent.margin_px

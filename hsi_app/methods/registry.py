@@ -50,6 +50,7 @@ class Extent:
     memory_factor : peak bytes of a run over the bytes of its float32 input
     finer_factor : for 'sr', the bytes beside these over the bytes of the float32 result; None for methods that work on
         the finer grid throughout, which take ``memory_factor`` times the result instead
+    pixel_bytes : further peak bytes for each pixel of the result, however few its bands, as networks take
     """
 
     kind: Literal["whole", "tile"] = "whole"
@@ -59,6 +60,7 @@ class Extent:
     multiple_of: int = 1
     memory_factor: float = 6.0
     finer_factor: float | None = None
+    pixel_bytes: int = 0
 
 
 @dataclass(frozen=True)

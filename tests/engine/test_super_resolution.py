@@ -347,6 +347,17 @@ def test_a_method_may_tell_that_only_its_result_is_finer(make_cube: MakeCube) ->
     assert tiles[1] < tiles[0]
 
 
+def test_a_method_may_need_memory_for_a_pixel_however_few_its_bands(make_cube: MakeCube) -> None:
+    cube = make_cube(2, 300, 300)
+    settings = Settings(task="denoise", memory=device.resident_memory() + 400 * 2**20)
+    extent = Extent("tile", margin_px=REACH_PX)
+    tiles = [
+        restore(cube, spec(cubic, extent=given), settings=settings).record["tiles"]
+        for given in (extent, replace(extent, pixel_bytes=10_000))
+    ]
+    assert tiles[0] == 1 < tiles[1]
+
+
 def test_a_finer_result_that_memory_cannot_hold_is_refused_before_it_starts() -> None:
     large = Cube(np.broadcast_to(np.float32(1), (100, 500, 500)))
     with pytest.raises(PlanError, match="name a file"):

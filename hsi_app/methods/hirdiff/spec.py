@@ -125,7 +125,7 @@ SPEC = MethodSpec(
     run="hsi_app.methods.hirdiff.run:restore",
     prepare="hsi_app.methods.hirdiff.prepare:prepare",
     # The network looks some 50 px around; 24 keeps its grid of 8 px and that of the patches of 3 px.
-    extent=Extent("tile", margin_px=48, overlap_px=24, align_px=24, memory_factor=12.0),
+    extent=Extent("tile", margin_px=48, overlap_px=24, align_px=24, memory_factor=12.0, pixel_bytes=2600),
     is_stochastic=True,
     weights=("triple-prior",),
     references=(

@@ -36,9 +36,11 @@ def rescue_faint(images: torch.Tensor, guide: torch.Tensor, probe: torch.Tensor)
     level = noise_level(images)[:, None, None]
     unit = images / level
     unit = unit - unit.mean((1, 2), keepdim=True)
-    guide = guide[:GUIDE_COMPONENTS]
-    estimate = _estimate(unit, guide)
-    divergence = (probe * (_estimate(unit + PROBE * probe, guide) - estimate)).mean((1, 2)) / PROBE
+    # Images are filtered one by one, so the probed ones may share the search for similar patches.
+    both = torch.cat([unit, unit + PROBE * probe])
+    filtered = filter_groups(both, shrink_dct(both), guide=guide[:GUIDE_COMPONENTS])
+    estimate, probed = filtered.split(len(unit))
+    divergence = (probe * (probed - estimate)).mean((1, 2)) / PROBE
     power = estimate.square().mean((1, 2)).clamp_min(1e-12)
     signal = (estimate * unit).mean((1, 2)) - divergence
     certain = signal > CERTAIN * (power / unit[0].numel()).sqrt()
@@ -53,7 +55,3 @@ def noise_level(images: torch.Tensor) -> torch.Tensor:
     """
     mixed = images[:, 1:, 1:] - images[:, :-1, 1:] - images[:, 1:, :-1] + images[:, :-1, :-1]
     return mixed.square().mean((1, 2)).sqrt().div(2).clamp_min(1e-6)
-
-
-def _estimate(images: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
-    return filter_groups(images, shrink_dct(images), guide=guide)
