@@ -49,6 +49,11 @@ class Problem:
         return self.observed.device
 
     @property
+    def place(self) -> Window:
+        """Where the tensors lie in the scene; those of a scene of its own lie at its corner."""
+        return self.window or Window(0, 0, *self.observed.shape[1:])
+
+    @property
     def shape_out(self) -> tuple[int, int, int]:
         """(B, H', W') that the restored values must have: that of ``observed``, for 'sr' on the finer grid."""
         bands, height, width = self.observed.shape if self.operator is None else self.operator.in_shape

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hsi_app.jobs import Progress
+from hsi_napari.layers import stretched
 from hsi_napari.placing import placed
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Forming:
         image, place = progress.preview, progress.place
         if image is None or place is None or image.ndim != 3 or len(image) != 3:
             return
-        picture = picture_of_sample(image)
+        picture = np.stack([stretched(band, np.isfinite(band)) for band in image], axis=-1)
         row, col = place.row + self._offset[0], place.col + self._offset[1]
         data = (picture, {"name": self.name, "rgb": True}, "image")
         _, options, _ = placed(data, self._source, (row, col), image.shape[1] / place.height)
@@ -59,10 +60,3 @@ class Forming:
         if self._layer is not None and self._layer in self._viewer.layers:
             self._viewer.layers.remove(self._layer)
         self._layer = None
-
-
-def picture_of_sample(image: np.ndarray) -> np.ndarray:
-    """(3, H, W) values as (H, W, 3) uint8, each band stretched between its 2 and 98 % quantiles."""
-    low, high = np.nanpercentile(image, (2, 98), axis=(1, 2))
-    unit = (image - low[:, None, None]) / np.maximum(high - low, 1e-12)[:, None, None]
-    return np.moveaxis(np.clip(np.nan_to_num(unit) * 255, 0, 255).astype(np.uint8), 0, -1)

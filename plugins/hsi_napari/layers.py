@@ -111,6 +111,12 @@ def contrast_limits(cube: Cube) -> tuple[float, float]:
     return _increasing(float(np.percentile(lows, 10)), float(np.percentile(highs, 90)))
 
 
+def stretched(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """One channel of a colour picture: values (H, W) as uint8, stretched between the quantiles of the valid ones."""
+    low, high = _limits(values[valid])
+    return np.clip(np.nan_to_num((values - low) / (high - low)) * 255, 0, 255).astype(np.uint8)
+
+
 def _limits(values: np.ndarray) -> tuple[float, float]:
     if values.size == 0:
         return 0.0, 1.0
@@ -138,8 +144,7 @@ def composite_layer(cube: Cube, targets_nm: Sequence[float] = TRUE_COLOUR_NM, na
     for channel, band in enumerate(bands):
         values, valid = cube.block(None, [band])
         values, valid = values[0, ::step, ::step], valid[0, ::step, ::step]
-        low, high = _limits(values[valid])
-        picture[..., channel] = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+        picture[..., channel] = stretched(values, valid)
         seen &= valid
     picture[..., 3] = np.where(seen, 255, 0)
     options = {

@@ -20,7 +20,6 @@ from hsi_app.methods.hirdiff.guidance import Guidance
 from hsi_app.methods.hirdiff.spec import HirDiffParameters
 from hsi_app.methods.lowrank.observation import Whitened
 from hsi_app.problem import Problem
-from hsi_app.tiling import Window
 
 # From here on a chain starts from noise alone: what the first estimate adds is below a twentieth of it.
 PURE_NOISE = 20.0
@@ -59,10 +58,8 @@ def form(
     clean, pure = to_triples(images), params.start >= PURE_NOISE
     bars = chain(params.schedule, params.steps, params.rate, None if pure else params.start).tolist()
     picture = _Picture(problem, data, lift)
-    count, window = params.samples or 1, _window(problem)
-    total, squares, wavering = torch.zeros_like(images), None, torch.zeros_like(images)
-    covered = torch.zeros(len(lift), *images.shape[1:], device=images.device) if count > 1 else None
-    squares = None if covered is None else torch.zeros_like(covered)
+    count, window = params.samples or 1, problem.place.scaled(problem.scale)
+    total, wavering, samples = torch.zeros_like(images), torch.zeros_like(images), _Running()
     for index in range(count):
         settling = _Settling(params.steps)
 
@@ -73,7 +70,7 @@ def form(
             guess = from_triples(guess, len(images))
             settling.add(step, guess)
             done = f"step {step} of {params.steps}" + (f", sample {index + 1} of {count}" if count > 1 else "")
-            job.step((index + step / params.steps) / count, done, preview=picture.of(guess), place=problem.window)
+            job.step((index + step / params.steps) / count, done, preview=picture.of(guess), place=problem.place)
 
         state = bars[0] ** 0.5 * (0 * clean if pure else clean) + (1 - bars[0]) ** 0.5 * fresh(params.steps)
         last = sample(
@@ -83,15 +80,11 @@ def form(
         found = from_triples(last, len(images))
         total += found
         wavering += settling.variance
-        if covered is not None and squares is not None:
-            values = (lift @ found.flatten(1)).reshape(covered.shape)
-            covered += values
-            squares += values.square_()
+        if count > 1:
+            samples.add((lift @ found.flatten(1)).reshape(len(lift), *found.shape[1:]))
     mean = total / count
     values = (lift @ mean.flatten(1)).reshape(len(lift), *mean.shape[1:])
-    spread = None
-    if squares is not None:
-        spread = (squares / count - values.square()).clamp_min_(0).mul_(count / (count - 1)).sqrt_()
+    spread = torch.as_tensor(samples.variance).sqrt() if count > 1 else None
     trace = {
         "kappa": round(guidance.kappa, 3),
         "samples": count,
@@ -100,24 +93,38 @@ def form(
     return Formed(values, spread, (wavering / count, lift), trace)
 
 
-class _Settling:
-    """Variance of the guesses over the second half of a chain, when they should have settled (Welford 1962)."""
+class _Running:
+    """Variance of images that come one by one (Welford 1962)."""
 
-    def __init__(self, steps: int) -> None:
-        self._first, self._count = steps // 2, 0
+    def __init__(self) -> None:
+        self._count = 0
         self._mean: torch.Tensor | float = 0.0
         self._power: torch.Tensor | float = 0.0
 
-    def add(self, step: int, images: torch.Tensor) -> None:
-        if step > self._first:
-            self._count += 1
-            gap = images - self._mean
-            self._mean = self._mean + gap / self._count
-            self._power = self._power + gap * (images - self._mean)
+    def add(self, images: torch.Tensor) -> None:
+        self._count += 1
+        gap = images - self._mean
+        self._mean = self._mean + gap / self._count
+        self._power = self._power + gap * (images - self._mean)
 
     @property
     def variance(self) -> torch.Tensor | float:
         return self._power / max(self._count - 1, 1)
+
+
+class _Settling:
+    """Variance of the guesses over the second half of a chain, when they should have settled."""
+
+    def __init__(self, steps: int) -> None:
+        self._first, self._guesses = steps // 2, _Running()
+
+    def add(self, step: int, images: torch.Tensor) -> None:
+        if step > self._first:
+            self._guesses.add(images)
+
+    @property
+    def variance(self) -> torch.Tensor | float:
+        return self._guesses.variance
 
 
 class _Picture:
@@ -130,9 +137,3 @@ class _Picture:
     def of(self, images: torch.Tensor) -> torch.Tensor:
         """(3, H, W), red first."""
         return (self._lift @ images.flatten(1)).reshape(-1, *images.shape[1:]) * self._std + self._mean
-
-
-def _window(problem: Problem) -> Window:
-    """Where the result lies, on its own grid."""
-    place = problem.window or Window(0, 0, 0, 0)
-    return Window(place.row, place.col, *problem.observed.shape[1:]).scaled(problem.scale)

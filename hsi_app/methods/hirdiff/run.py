@@ -20,7 +20,6 @@ from hsi_app.methods.lowrank.observation import Whitened, whiten
 from hsi_app.methods.lowrank.run import needs_completion
 from hsi_app.physics.resample import interpolate
 from hsi_app.problem import Problem, Restoration
-from hsi_app.tiling import Window
 
 
 def restore(problem: Problem, params: HirDiffParameters, job: Job) -> Restoration:
@@ -90,7 +89,6 @@ def _one_look(problem: Problem, params: HirDiffParameters, data: Whitened, prior
     images = _solved(problem, data)
     rank = len(images) - int(problem.shared["faint"])
     images, faint = images[:rank], images[rank:]
-    window = problem.window or Window(0, 0, *images.shape[1:])
     views = min(params.samples or VIEWS, VIEWS)
     looks: list[torch.Tensor] = []
 
@@ -100,7 +98,7 @@ def _one_look(problem: Problem, params: HirDiffParameters, data: Whitened, prior
                 unit,
                 np.asarray(problem.shared["eigenvalues"]),
                 prior,
-                window,
+                problem.place,
                 job.seed,
                 views,
                 lambda fraction: job.step(0.05 + 0.75 * fraction, "looking at component images"),
@@ -111,7 +109,7 @@ def _one_look(problem: Problem, params: HirDiffParameters, data: Whitened, prior
     images = denoise_components(
         images, 1.0, "prior", lambda fraction: job.step(0.75 + 0.25 * fraction, "groups of patches"), learned
     )
-    probe = anchored_noise(len(faint), window, job.seed, 1).to(faint)
+    probe = anchored_noise(len(faint), problem.place, job.seed, 1).to(faint)
     rescued, factors = rescue_faint(faint, images, probe)
     shape, spread = problem.observed.shape, None
     if len(looks) > 1:

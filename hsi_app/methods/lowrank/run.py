@@ -11,7 +11,6 @@ from hsi_app.methods.lowrank.observation import Whitened, whiten
 from hsi_app.methods.lowrank.spec import LowRankParameters
 from hsi_app.physics.resample import interpolate
 from hsi_app.problem import Problem, Restoration
-from hsi_app.tiling import Window
 
 
 def restore(problem: Problem, params: LowRankParameters, job: Job) -> Restoration:
@@ -76,6 +75,5 @@ def _learned(problem: Problem, params: LowRankParameters, data: Whitened, job: J
     from hsi_app.diffusion.one_pass import one_pass
 
     prior = load_prior(params.prior, problem.device)
-    window = problem.window or Window(0, 0, *problem.observed.shape[1:])
     signal = data.variance.double().cpu().numpy() / max(params.strength, 1e-6) ** 2
-    return lambda images: one_pass(images, signal + 1, prior, window, job.seed)[0]
+    return lambda images: one_pass(images, signal + 1, prior, problem.place, job.seed)[0]
