@@ -58,6 +58,12 @@ class WeightsError(HsiError, OSError):
     exit_code = 6
 
 
+class CheckpointError(HsiError, ValueError):
+    """The folder for the state of a run holds something else, is in use, or cannot be written."""
+
+    exit_code = 2
+
+
 class Cancelled(HsiError):
     """The job was asked to stop and did."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsi_app import device as devices
+from hsi_app.checkpoint import Checkpoint, Piece
 from hsi_app.errors import CubeError
 from hsi_app.jobs import Job
 from hsi_app.methods.registry import MethodSpec
@@ -34,6 +35,8 @@ class Pipeline:
     optics : how the observed grid came from that of the result
     keep_observed : put observed samples back when filling gaps
     run : the method's function
+    shows_extras : gather further images beside the result
+    checkpoint : where finished tiles are kept and, after an interruption, found
     """
 
     def __init__(
@@ -47,9 +50,13 @@ class Pipeline:
         shared: Shared,
         keep_observed: bool,
         run: Callable[[Problem, Any, Job], Restoration],
+        *,
+        shows_extras: bool = True,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.scene, self.shown, self.spec, self.params, self.task = scene, shown, spec, params, task
         self.optics, self.shared, self.keep_observed, self.run = optics, shared, keep_observed, run
+        self._shows_extras, self._checkpoint = shows_extras, checkpoint
         worked = set(scene.bands.tolist())
         self._passed = [band for band in range(scene.cube.shape[0]) if band not in worked]
         self.trace: dict[str, Any] = {}
@@ -64,9 +71,25 @@ class Pipeline:
         )  # fmt: skip
 
     def _restore_tile(self, tile: Tile, values: torch.Tensor, valid: torch.Tensor, job: Job) -> np.ndarray:
-        placed, scale = tile.scaled(self.optics.scale), self.optics.scale
+        placed, checkpoint = tile.scaled(self.optics.scale), self._checkpoint
         if not bool(valid.any()):
             return np.full((values.shape[0], placed.keep.height, placed.keep.width), np.nan, np.float32)
+        piece = None if checkpoint is None else checkpoint.tile(tile, with_extras=self._shows_extras)
+        if piece is None:
+            slot = None if checkpoint is None else checkpoint.slot(tile)
+            piece = self._computed(tile, values, valid, job.kept_in(slot))
+            if checkpoint is not None:
+                checkpoint.keep_tile(tile, piece)
+        if not self.trace:
+            self.trace = dict(piece.trace)
+        for name, image in (piece.extras or {}).items():
+            if name not in self.extras:
+                self.extras[name] = np.zeros((*image.shape[:-2], *self.shown.shape[1:]), np.float32)
+            self.extras[name][(..., *placed.keep.slices)] += image * placed.weight
+        return piece.values
+
+    def _computed(self, tile: Tile, values: torch.Tensor, valid: torch.Tensor, job: Job) -> Piece:
+        placed, scale = tile.scaled(self.optics.scale), self.optics.scale
         observed = _padded(values, self.spec.extent.multiple_of)
         bands, height, width = observed.shape
         problem = Problem(
@@ -88,11 +111,9 @@ class Pipeline:
                 f"method '{self.spec.id}' returned shape {tuple(restoration.values.shape)} for"
                 f" {problem.shape_out}; tell its authors."
             )
-        if not self.trace:
-            self.trace = dict(restoration.trace)
         rows, cols = placed.keep.inside(placed.read)
         scaling = self.scene.scaling
-        self._keep_extras(restoration, placed, height * scale)
+        extras = self._extras_of(restoration, placed, height * scale) if self._shows_extras else None
         # The method's values and one copy: on a finer grid each counts.
         kept = restoration.values[:, rows, cols].float()
         restored = (kept * scaling.span).add_(scaling.offset).cpu().numpy()
@@ -100,24 +121,21 @@ class Pipeline:
             # Scaling there and back costs the last bits; what a method left alone comes back exactly.
             same = restoration.untouched[:, rows, cols].cpu().numpy()
             restored[same] = self.scene.cube.block(tile.keep)[0][self.scene.bands][same]
-        return restored
+        return Piece(restored, extras, restoration.trace)
 
-    def _keep_extras(self, restoration: Restoration, placed: Tile, rows_out: int) -> None:
-        """Add a tile's extras to the whole; ``rows_out`` are the rows that the method returned."""
+    def _extras_of(self, restoration: Restoration, placed: Tile, rows_out: int) -> dict[str, np.ndarray]:
+        """A tile's extras in stored units; ``rows_out`` are the rows that the method returned."""
         rows, cols = placed.keep.inside(placed.read)
+        found: dict[str, np.ndarray] = {}
         for name, image in restoration.extras.items():
             if image.shape[-2] < rows_out:
                 from hsi_app.physics.resample import repeat
 
                 image = repeat(image, self.optics.scale)
-            piece = (image[..., rows, cols].float() * self.scene.scaling.span).cpu().numpy()
-            if name not in self.extras:
-                # Extras are shown, not streamed: a scene too large for memory goes without them.
-                if piece.ndim == 3 and not self.scene.would_hold(self.optics.scale**2):
-                    continue
-                self.extras[name] = np.zeros((*piece.shape[:-2], *self.shown.shape[1:]), np.float32)
-            target = self.extras[name][(..., *placed.keep.slices)]
-            target += piece * placed.weight
+            # Extras are shown, not streamed: a scene too large for memory goes without them.
+            if image.ndim == 2 or self.scene.would_hold(self.optics.scale**2):
+                found[name] = (image[..., rows, cols].float() * self.scene.scaling.span).cpu().numpy()
+        return found
 
     def full_extras(self) -> dict[str, np.ndarray]:
         """The extras on the cube's whole band axis; NaN in bands that were not worked on."""

@@ -98,13 +98,16 @@ def in_tiles_that_fit(
     job: Job,
     work: Callable[[list[Tile]], None],
     scale: int = 1,
+    begun: list[Tile] | None = None,
 ) -> list[Tile]:
     """Do ``work`` on tiles that fit the budget; where memory runs out all the same, begin again with smaller ones.
 
-    Returns the tiles it was done with. Raises PlanError if the smallest do not fit.
+    ``begun`` are those of an earlier run that goes on, planned with the same settings, or None. Returns the tiles it
+    was done with. Raises PlanError if the smallest do not fit.
     """
     while True:
-        tiles = tiles_within(scene, extent, budget, tile_px, scale)
+        tiles = tiles_within(scene, extent, budget, tile_px, scale) if begun is None else begun
+        begun = None
         try:
             work(tiles)
             return tiles

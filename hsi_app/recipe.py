@@ -217,14 +217,15 @@ def run_recipe(
     out: str | Path | None = None,
     overwrite: bool = False,
     job: Job | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Result:
     """Apply the steps of a recipe one after the other.
 
     Parameters
     ----------
     cube : observed cube, never changed
-    device, memory, mask, out, overwrite, job : as in ``runner.restore``; the mask describes the input, so only
-        the first step sees it (what it leaves missing stays marked in the values)
+    device, memory, mask, out, overwrite, job, checkpoint : as in ``runner.restore``; the mask describes the input,
+        so only the first step sees it (what it leaves missing stays marked in the values)
 
     Returns
     -------
@@ -234,6 +235,7 @@ def run_recipe(
     ------
     As ``runner.restore``.
     """
+    from hsi_app.checkpoint import claimed
     from hsi_app.jobs import Job
     from hsi_app.runner import Settings, restore
 
@@ -243,7 +245,12 @@ def run_recipe(
         tile=recipe.tile,
     )  # fmt: skip
     count, current, records = len(recipe.steps), cube, []
-    with tempfile.TemporaryDirectory(prefix="hsi-app-", dir=_scratch(cube, recipe, out, memory)) as folder:
+    # Of several steps the first ones' state is needed until the last is done. Each checks all that decides its numbers.
+    names = {"method": ", then ".join(step.method for step in recipe.steps)}
+    with (
+        claimed(checkpoint if count > 1 else None, lambda: names, job) as kept,
+        tempfile.TemporaryDirectory(prefix="hsi-app-", dir=_scratch(cube, recipe, out, memory)) as folder,
+    ):
         for n, step in enumerate(recipe.steps):
             is_last = n == count - 1
             between = Path(folder) / f"step{n + 1}.hdr" if _streams(cube, recipe, memory) else None
@@ -254,7 +261,7 @@ def run_recipe(
                 current, step.method, step.params,
                 replace(settings, task=task, keep_observed=keep, **recipe.optics(task)),
                 mask=mask if n == 0 else None, out=out if is_last else between, overwrite=overwrite,
-                job=job.part(n / count, 1 / count),
+                job=job.part(n / count, 1 / count), checkpoint=checkpoint if kept is None else kept.step(n + 1),
             )  # fmt: skip
             current = result.cube
             records.append(dict(result.record))

@@ -11,8 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from hsi_app import device as devices
+from hsi_app.checkpoint import Checkpoint, claimed
 from hsi_app.cube import Cube
 from hsi_app.errors import ParameterError
+from hsi_app.fingerprint import run_facts
 from hsi_app.jobs import Job
 from hsi_app.methods.registry import MethodSpec
 from hsi_app.methods.registry import method as find_method
@@ -88,6 +90,7 @@ def restore(
     out: str | Path | None = None,
     overwrite: bool = False,
     job: Job | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
 ) -> Result:
     """Restore a cube with a method.
 
@@ -101,6 +104,8 @@ def restore(
     out : file to stream the result into; without it the result is kept in memory
     overwrite : allow ``out`` to replace an existing file
     job : to watch, cancel and seed from outside; made from ``settings.seed`` when not given
+    checkpoint : folder that keeps the state of a long run: after an interruption of any kind the same call goes on
+        from there, to the same result. Made where it is not there, emptied at a good end
 
     Returns
     -------
@@ -114,10 +119,12 @@ def restore(
         If no sample is valid or the mask has another shape.
     OutputError
         If ``out`` is the input's own file, exists, or cannot be written.
+    CheckpointError
+        If ``checkpoint`` holds another run or other files, or is in use.
     PlanError
         If one tile, or a finer result that is kept in memory, does not fit the memory budget.
     Cancelled
-        If the job was asked to stop; nothing is left behind.
+        If the job was asked to stop; nothing is left behind but the checkpoint.
     """
     settings = settings or Settings()
     spec = find_method(method, "restore")
@@ -142,31 +149,62 @@ def restore(
         budget = budget_beside(4 * int(np.prod(shown.shape, dtype=np.int64)), budget)
     bands = cube.axis.good if settings.bad_bands == "keep" else np.arange(cube.shape[0])
     run = spec.load_run()
-    scene = Scene(cube, bands, device, mask=mask, budget=budget // 4)
+
+    def facts() -> dict[str, Any]:
+        chosen = {"task": task, "bad_bands": settings.bad_bands, "keep_observed": keep_observed, "tile": settings.tile}
+        return run_facts(
+            spec, params, {**chosen, **asdict(optics)}, cube=cube, mask=mask, seed=job.seed, device=device,
+            on_strip=lambda: job.step(0.0, "reading"),
+        )  # fmt: skip
+
+    with claimed(checkpoint, facts, job) as kept:
+        scene = Scene(cube, bands, device, mask=mask, budget=budget // 4)
+        shared = _prepared(scene, spec, params, task, job.part(0.02, 0.28), kept)
+        pipeline = Pipeline(
+            scene, shown, spec, params, task, optics, shared, keep_observed, run, shows_extras=out is None,
+            checkpoint=kept,
+        )  # fmt: skip
+        begun = None if kept is None else kept.planned(settings.memory)
+        if kept is not None and out is not None:
+            kept.clear_unfinished(Path(out))
+        sinks: list[Sink] = []
+
+        def work(tiles: list[Tile]) -> None:
+            with open_sink(out, like, overwrite) as sink:
+                if kept is not None:
+                    kept.begin(tiles, settings.memory, sink.unfinished)
+                pipeline.run_tiles(tiles, sink, job.part(0.3, 0.7))
+                # The last chance to cancel is before the file takes its name: a run either leaves it or says no.
+                job.step(1.0, "done")
+            sinks[:] = [sink]
+
+        tiles = in_tiles_that_fit(
+            scene, optics.widened(spec.extent.for_task(task)), budget, settings.tile, job, work, optics.scale, begun
+        )
+        extras = pipeline.full_extras() if out is None else {}
+        record = run_record(
+            spec, params,
+            {**asdict(settings), **asdict(optics), "task": task, "seed": job.seed, "keep_observed": keep_observed},
+            cube=cube, scene=scene, shared=shared, trace=pipeline.trace, tiles=tiles, job=job, started=started, out=out,
+        )  # fmt: skip
+        return Result(sinks[0].result(), shown, extras, record, optics.scale)
+
+
+def _prepared(
+    scene: Scene, spec: MethodSpec, params: Parameters, task: str, job: Job, kept: Checkpoint | None
+) -> Shared:
+    """What the method works out once for the whole scene, or worked out before an interruption."""
     prepare = spec.load_prepare()
-    shared: Shared = {}
-    if prepare is not None:
-        with memory_as_plan("while the scene was prepared"):
-            shared = prepare(scene, params, task, job.part(0.02, 0.28))
-
-    pipeline = Pipeline(scene, shown, spec, params, task, optics, shared, keep_observed, run)
-    sinks: list[Sink] = []
-
-    def work(tiles: list[Tile]) -> None:
-        with open_sink(out, like, overwrite) as sink:
-            pipeline.run_tiles(tiles, sink, job.part(0.3, 0.7))
-            # The last chance to cancel is before the file takes its name: a run either leaves it or says no.
-            job.step(1.0, "done")
-        sinks[:] = [sink]
-
-    tiles = in_tiles_that_fit(scene, optics.widened(spec.extent), budget, settings.tile, job, work, optics.scale)
-    extras = pipeline.full_extras() if out is None else {}
-    record = run_record(
-        spec, params,
-        {**asdict(settings), **asdict(optics), "task": task, "seed": job.seed, "keep_observed": keep_observed},
-        cube=cube, scene=scene, shared=shared, trace=pipeline.trace, tiles=tiles, job=job, started=started, out=out,
-    )  # fmt: skip
-    return Result(sinks[0].result(), shown, extras, record, optics.scale)
+    if prepare is None:
+        return {}
+    found = None if kept is None else kept.prepared()
+    if found is not None:
+        return found
+    with memory_as_plan("while the scene was prepared"):
+        shared = prepare(scene, params, task, job if kept is None else job.kept_in(kept.slot()))
+    if kept is not None:
+        kept.keep_prepared(shared)
+    return shared
 
 
 def _output_grid(cube: Cube, scale: int, line: str) -> tuple[Cube, Cube]:

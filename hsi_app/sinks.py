@@ -18,6 +18,10 @@ from hsi_app.tiling import Window
 class Sink(Protocol):
     """Takes each window of the result once, then gives the whole."""
 
+    @property
+    def unfinished(self) -> Path | None:
+        """Where files lie until they are whole, or None."""
+
     def write(self, window: Window, block: np.ndarray) -> None:
         """Take (B, h, w) float32 values in stored units."""
 
@@ -30,6 +34,7 @@ class MemorySink:
 
     def __init__(self, like: Cube) -> None:
         self._like, self._values = like, np.empty(like.shape, np.float32)
+        self.unfinished = None
 
     def write(self, window: Window, block: np.ndarray) -> None:
         """Put a window in its place."""
@@ -42,10 +47,11 @@ class MemorySink:
 
 
 class FileSink:
-    """Streams the result into a file."""
+    """Streams the result into a file; ``unfinished`` is the hidden folder where it lies until it is whole."""
 
     def __init__(self, writer: Any, path: Path) -> None:
         self._writer, self._path = writer, path
+        self.unfinished: Path = writer.hidden
 
     def write(self, window: Window, block: np.ndarray) -> None:
         """Append a window to the file."""

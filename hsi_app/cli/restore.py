@@ -13,7 +13,7 @@ from hsi_app.cli.method_options import given_options, method_help, method_option
 from hsi_app.cli.progress import Log, running_job
 from hsi_app.cli.run_options import MASK, RECORD, TILE, RunOptions, processing_options
 from hsi_app.device import format_bytes
-from hsi_app.errors import ParameterError
+from hsi_app.errors import Cancelled, ParameterError
 from hsi_app.files import check_target, to_json
 from hsi_app.methods.registry import MethodSpec, methods
 from hsi_app.methods.registry import method as find_method
@@ -35,6 +35,7 @@ class Request:
     report: str | None
     removed: str | None
     save_recipe: str | None
+    checkpoint: str | None
     as_json: bool
     run: RunOptions
 
@@ -53,6 +54,12 @@ _SHARED: Sequence[Callable[[Any], Any]] = (
         help="Write what was removed (input - output) as a cube; of sr, interpolated input - output.",
     ),
     click.option("--save-recipe", metavar="FILE.toml", help="Write the recipe that repeats this run."),
+    click.option(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="Keep the state of a long run in FOLDER every minute; after an interruption the same command goes on from"
+        " there.",
+    ),
     RECORD,
 )
 _SETTINGS: Sequence[Callable[[Any], Any]] = (
@@ -181,7 +188,8 @@ def _carry_out(request: Request, choose: Callable[[Cube, Log], Recipe], *, seed:
             raise ParameterError(f"--report is '{request.report}'; name a file that ends in .html.")
         targets.append(str(Path(request.report).with_suffix(".json")))
     named = [Path(target).absolute() for target in targets if target is not None]
-    if len(set(named)) < len(named):
+    folders = [] if request.checkpoint is None else [Path(request.checkpoint).absolute()]
+    if len({*named, *folders}) < len(named) + len(folders):
         raise ParameterError("two outputs have the same name; give each its own.")
     # Before any work: an hour of computing must not end in a name that is taken.
     for target in named:
@@ -194,10 +202,15 @@ def _carry_out(request: Request, choose: Callable[[Cube, Log], Recipe], *, seed:
     mask = None if request.mask is None else read_mask(request.mask)
     with running_job(run, seed=seed) as (job, log):
         recipe = choose(cube, log)
-        result = run_recipe(
-            cube, recipe, device=run.device, memory=run.memory, mask=mask, out=request.out,
-            overwrite=run.overwrite, job=job,
-        )  # fmt: skip
+        try:
+            result = run_recipe(
+                cube, recipe, device=run.device, memory=run.memory, mask=mask, out=request.out,
+                overwrite=run.overwrite, job=job, checkpoint=request.checkpoint,
+            )  # fmt: skip
+        except Cancelled:
+            if request.checkpoint is None:
+                raise
+            raise Cancelled(f"the same command with --checkpoint {request.checkpoint} goes on from there.") from None
         if request.removed is not None:
             from hsi_app.removed import write_removed
 

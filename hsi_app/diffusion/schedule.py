@@ -13,7 +13,7 @@ import numpy as np
 from hsi_app.errors import ParameterError
 
 if TYPE_CHECKING:
-    from diffusers import DDIMScheduler
+    from diffusers import DDIMScheduler, DDPMScheduler
 
 Kind = Literal["exponential", "linear", "cosine"]
 
@@ -38,10 +38,44 @@ def alpha_bars(kind: Kind, rate: float = 8.0, steps: int = TRAIN_STEPS) -> np.nd
         fall = (1 - np.exp(-rate * (1 - place))) / (1 - np.exp(-rate))
         return LAST_ALPHA_BAR + (1 - LAST_ALPHA_BAR) * fall
     if kind == "linear":
-        return np.concatenate([[1.0], np.cumprod(1 - np.linspace(*LINEAR_BETAS, steps))])
+        return linear_bars(steps, LINEAR_BETAS)
     ratio = np.cos(np.pi / 2 * place) ** 2
     betas = np.minimum(1 - ratio[1:] / np.maximum(ratio[:-1], 1e-12), 0.999)
     return np.concatenate([[1.0], np.cumprod(1 - betas)])
+
+
+def linear_bars(steps: int, betas: tuple[float, float]) -> np.ndarray:
+    """Signal shares of a linear schedule, clean end first: (steps + 1,), from 1 downwards.
+
+    betas : share of the power that the first and the last step replace by noise
+    """
+    return np.concatenate([[1.0], np.cumprod(1 - np.linspace(*betas, steps))])
+
+
+def linear_scheduler(steps: int, betas: tuple[float, float]) -> DDPMScheduler:
+    """The linear schedule as a diffusers scheduler."""
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(num_train_timesteps=steps, beta_start=betas[0], beta_end=betas[1], beta_schedule="linear")
+
+
+def below(bars: np.ndarray, start_sigma: float, steps: int) -> np.ndarray:
+    """Signal shares of so many even steps through the part of a schedule that lies below a noise level.
+
+    Parameters
+    ----------
+    bars : of the schedule, clean end first
+    start_sigma : noise over signal of the first state; the schedule's own noisy end where that is less noisy
+    steps : int >= 1
+
+    Returns
+    -------
+    (steps + 1,), rising, the last one 1
+    """
+    # Shares fall with the index, so the index of the start follows by interpolation.
+    first = np.interp(-1 / (1 + start_sigma**2), -bars, np.arange(len(bars)))
+    places = first * (1 - np.arange(steps + 1) / steps)
+    return np.interp(places, np.arange(len(bars)), bars)
 
 
 def ddim_scheduler(kind: Kind, rate: float = 8.0) -> DDIMScheduler:
@@ -70,10 +104,7 @@ def chain(kind: Kind, steps: int, rate: float = 8.0, start_sigma: float | None =
     if start_sigma is None:
         # 'leading' spacing: 950, 900 ... 0 for 20 steps; the state at index i has the share i + 1.
         return np.append(bars[1:][(TRAIN_STEPS // steps) * np.arange(steps)[::-1]], 1.0)
-    # Shares fall with the index, so the index of the start follows by interpolation.
-    first = np.interp(-1 / (1 + start_sigma**2), -bars, np.arange(len(bars)))
-    places = first * (1 - np.arange(steps + 1) / steps)
-    return np.interp(places, np.arange(len(bars)), bars)
+    return below(bars, start_sigma, steps)
 
 
 def sigma_of(alpha_bar: float) -> float:

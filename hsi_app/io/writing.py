@@ -167,6 +167,11 @@ class CubeWriter:
         """Number type being written."""
         return self.plan.dtype
 
+    @property
+    def hidden(self) -> Path | None:
+        """The hidden folder beside the target, while the files are being written."""
+        return self._hidden
+
     def __enter__(self) -> CubeWriter:
         _check_target(self.path, self._finals, self.plan.nbytes, self._overwrite)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from types import MappingProxyType
@@ -44,6 +44,7 @@ class Extent:
     kind : 'whole', or 'tile' where it may run piece by piece
     margin_px : context around a tile that its result depends on, px of what it is given; the runner adds what a blur
         that the method is told of reaches
+    filling_px : further context for the task 'inpaint'
     overlap_px : px blended between neighbours, for methods whose tiles do not agree exactly
     align_px : tiles begin at multiples of this, for methods that work on a grid of patches
     multiple_of : height and width of what the method is given must be multiples of this
@@ -55,12 +56,17 @@ class Extent:
 
     kind: Literal["whole", "tile"] = "whole"
     margin_px: int = 0
+    filling_px: int = 0
     overlap_px: int = 0
     align_px: int = 1
     multiple_of: int = 1
     memory_factor: float = 6.0
     finer_factor: float | None = None
     pixel_bytes: int = 0
+
+    def for_task(self, task: str) -> Extent:
+        """With the margin that a task needs."""
+        return replace(self, margin_px=self.margin_px + self.filling_px) if task == "inpaint" else self
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ def _code(spec_id: str, where: str) -> Any:
 _BUILT_IN = {
     "lowrank": "hsi_app.methods.lowrank.spec:SPEC",
     "hirdiff": "hsi_app.methods.hirdiff.spec:SPEC",
+    "dds2m": "hsi_app.methods.dds2m.spec:SPEC",
     "fcls": "hsi_app.methods.unmixing.spec:FCLS",
     "nmf": "hsi_app.methods.unmixing.spec:NMF",
     "l12-nmf": "hsi_app.methods.unmixing.spec:L12_NMF",

@@ -90,6 +90,7 @@ class Separable(LinearOperator):
         super().__init__((bands, rows.shape[1], cols.shape[1]), (bands, rows.shape[0], cols.shape[0]))
         self.rows, self.cols = rows, cols
         self._factors: tuple[torch.Tensor, ...] | None = None
+        self._orders: dict[tuple[int, int], torch.Tensor] = {}
 
     def _forward(self, cube: torch.Tensor) -> torch.Tensor:
         return self.rows.to(cube) @ cube @ self.cols.to(cube).T
@@ -106,11 +107,13 @@ class Separable(LinearOperator):
 
     def _order(self, height: int, width: int) -> torch.Tensor:
         """Flat places of a (B, height, width) array: those with a singular value first."""
-        _, s_r, _, _, s_c, _ = self._decomposed()
-        has = torch.zeros(self.in_shape[0], height, width, dtype=torch.bool)
-        has[:, : len(s_r), : len(s_c)] = True
-        flat = has.reshape(-1)
-        return torch.cat([torch.nonzero(flat).reshape(-1), torch.nonzero(~flat).reshape(-1)])
+        if (height, width) not in self._orders:
+            _, s_r, _, _, s_c, _ = self._decomposed()
+            has = torch.zeros(self.in_shape[0], height, width, dtype=torch.bool)
+            has[:, : len(s_r), : len(s_c)] = True
+            flat = has.reshape(-1)
+            self._orders[height, width] = torch.cat([torch.nonzero(flat).reshape(-1), torch.nonzero(~flat).reshape(-1)])
+        return self._orders[height, width]
 
     def singulars(self) -> torch.Tensor:
         """(n,) products of the singular values of both matrices, band by band."""

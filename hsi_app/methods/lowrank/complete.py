@@ -11,8 +11,9 @@ from hsi_app.methods.lowrank.denoise import Learned, denoise_components
 
 # Normal matrices held at a time: 2^22 float32 entries = 16 MB.
 CHUNK_ENTRIES = 2**22
-# Noise levels of the completion: from the strongest blur that still keeps fields apart down to the data's own.
-START_LEVEL, ROUNDS = 6.0, 10
+# How far the denoised images are trusted in each round, in standard deviations of each component: from not at all to
+# the finest that rounds still bring closer; chosen on the training scenes.
+FIRST_TRUST, LAST_TRUST, ROUNDS = 1.0, 0.03, 8
 # A pixel without any observation is filled only within this distance of one, px.
 FILL_REACH_PX = 32
 
@@ -23,11 +24,11 @@ def solve_coefficients(
     basis: torch.Tensor,
     prior_variance: torch.Tensor,
     pull: torch.Tensor | None = None,
-    pull_weight: float = 0.0,
+    pull_weight: float | torch.Tensor = 0.0,
 ) -> torch.Tensor:
     """Most probable coefficients of each pixel from its observed bands.
 
-    Minimises ||M (y - E z)||^2 + z^T diag(1/prior) z, or with ``pull`` ||M (y - E z)||^2 + w ||z - pull||^2.
+    Minimises ||M (y - E z)||^2 + z^T diag(1/prior) z, or with ``pull`` ||M (y - E z)||^2 + |z - pull|^2 w.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def solve_coefficients(
     basis : (B, r) orthonormal
     prior_variance : (r,) variances of the coefficients over the scene
     pull : (r, P) coefficients to stay near, or None
-    pull_weight : w > 0, inverse variance of ``pull``
+    pull_weight : w > 0, inverse variance of ``pull``, one for all or (r,)
 
     Returns
     -------
@@ -48,7 +49,8 @@ def solve_coefficients(
     if pull is None:
         ridge, target = 1 / prior_variance, projected
     else:
-        ridge, target = torch.full_like(prior_variance, pull_weight), projected + pull_weight * pull
+        ridge = torch.as_tensor(pull_weight).to(prior_variance).expand(rank)
+        target = projected + ridge[:, None] * pull
     # Where nothing is missing E^T E = I, and the answer needs no solving.
     out = target / (1 + ridge)[:, None] if pull is not None else projected.clone()
     gaps = torch.nonzero(~complete).reshape(-1)
@@ -75,13 +77,14 @@ def complete(
     """Fill and denoise component images where many samples are missing.
 
     Alternates the per-pixel solution with the spatial denoiser while the trust in the latter's output grows
-    (half-quadratic splitting; Zhang et al. 2017, arXiv 1704.03264, with a denoiser of our own).
+    (half-quadratic splitting; Zhang et al. 2017, arXiv 1704.03264, with a denoiser of our own). Trust is measured in
+    the spread of each component: gaps leave errors in proportion to it, not to the noise of the data.
 
     Parameters
     ----------
     whitened, ok : (B, H, W), see ``solve_coefficients``
-    strength : noise level of the last denoising over the data's own
-    kind, learned : denoiser of the last round, see ``denoise_components``; earlier rounds use 'dct'
+    strength : noise level of the finest denoising over the data's own
+    kind, learned : denoiser, see ``denoise_components``; a learned one looks once, at the end
     on_step : told the fraction done; may raise to stop
 
     Returns
@@ -91,36 +94,53 @@ def complete(
     bands, height, width = whitened.shape
     flat, flat_ok = whitened.reshape(bands, -1), ok.reshape(bands, -1)
     seen = ok.any(dim=0)
-    images = solve_coefficients(flat, flat_ok, basis, prior_variance).reshape(-1, height, width)
-    trust = flat_ok.to(basis.dtype).mean(dim=0).reshape(height, width)
-    images = _spread(images, trust)
-    smooth = "none" if kind == "none" else "dct"
-    for index in range(ROUNDS):
-        level = max(strength, 1e-3) * START_LEVEL ** (1 - index / (ROUNDS - 1))
-        guess = denoise_components(images, level, smooth)
-        images = solve_coefficients(
-            flat, flat_ok, basis, prior_variance, guess.reshape(len(guess), -1), 1 / level**2
-        ).reshape(guess.shape)
-        on_step(0.7 * (index + 1) / ROUNDS)
-    images = denoise_components(images, strength, kind, lambda fraction: on_step(0.7 + 0.3 * fraction), learned)
+    images = solve_coefficients(flat, flat_ok, basis, prior_variance, torch.zeros_like(flat[:1]), 1 / prior_variance)
+    images = fill_from_sides(images.reshape(-1, height, width), seen)
+    rounds = 0 if kind == "none" else ROUNDS
+    for index in range(rounds):
+        trust = FIRST_TRUST * (LAST_TRUST / FIRST_TRUST) ** (index / (rounds - 1))
+        level = (trust * prior_variance.sqrt()).clamp_min(max(strength, 1e-3))
+        unit = images / level[:, None, None]
+        guess = denoise_components(
+            unit, 1.0, "collaborative" if kind == "prior" else kind,
+            lambda fraction, index=index: on_step((index + fraction) / (rounds + 1)),
+        )  # fmt: skip
+        pull = guess.reshape(len(guess), -1) * level[:, None]
+        images = solve_coefficients(flat, flat_ok, basis, prior_variance, pull, 1 / level.square()).reshape(guess.shape)
+    if kind == "prior":
+        images = denoise_components(images, strength, kind, learned=learned)
+    on_step(1.0)
     if bool(seen.all()):
         return images
     near = functional.max_pool2d(seen[None].to(images.dtype), 2 * FILL_REACH_PX + 1, 1, FILL_REACH_PX)[0] > 0
     return torch.where(near, images, torch.nan)
 
 
-def _spread(images: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
-    """Replace poorly observed pixels by the trust-weighted mean of ever wider neighbourhoods."""
-    filled, weight = images * trust, trust.clone()
-    result = torch.where(trust > 0.5 * trust.max(), images, torch.zeros_like(images))
-    known = trust > 0.5 * trust.max()
-    for reach in (1, 2, 4, 8, 16, 32):
-        if bool(known.all()):
-            break
-        size = 2 * reach + 1
-        mass = functional.avg_pool2d(weight[None], size, 1, reach)[0]
-        mean = functional.avg_pool2d(filled[None], size, 1, reach)[0] / mass.clamp_min(1e-12)
-        fresh = ~known & (mass > 0.05)
-        result = torch.where(fresh, mean, result)
-        known |= fresh
-    return result
+def fill_from_sides(images: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Fill pixels from the nearest known one on each of their four sides, near ones counting more.
+
+    Across a missing line that is linear interpolation, in a hole a mixture of both directions.
+
+    Parameters
+    ----------
+    images : (r, H, W)
+    known : (H, W) bool
+
+    Returns
+    -------
+    (r, H, W); 0 where none of the four is within FILL_REACH_PX
+    """
+    total, mass = torch.zeros_like(images), images.new_zeros(known.shape)
+    for axis in (0, 1):
+        length = known.shape[axis]
+        place = torch.arange(length, device=images.device)
+        place = (place[:, None] if axis == 0 else place[None]).expand(known.shape)
+        before = torch.where(known, place, -1).cummax(axis).values
+        after = torch.where(known, place, length).flip(axis).cummin(axis).values.flip(axis)
+        for nearest in (before, after):
+            away = (place - nearest).abs()
+            weight = torch.where((nearest >= 0) & (nearest < length) & (away <= FILL_REACH_PX), 1 / away.clamp_min(1), 0.0)
+            side = torch.gather(images, axis + 1, nearest.clamp(0, length - 1).expand(images.shape))
+            total += weight * side
+            mass += weight
+    return torch.where(known, images, total / mass.clamp_min(1e-12))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 
+from hsi_app.factor_analysis import fit_factors
 from hsi_app.jobs import Job
 from hsi_app.methods.lowrank.outliers import OUTLIER_STD, find_stuck, is_stuck, robust_fit, tensors_of
 from hsi_app.methods.lowrank.spec import LowRankParameters
@@ -43,6 +45,7 @@ def survey(
     rank: Rank,
     outliers: Literal["auto", "on", "off"],
     faint: int = 0,
+    noise_std: np.ndarray | None = None,
 ) -> Shared:
     """What every method that works in the subspace of a scene must know of it first.
 
@@ -52,12 +55,13 @@ def survey(
     rank : number of components, see ``fit_subspace``
     outliers : split stripes, dead lines and impulses off, or look whether there are any
     faint : components below the noise edge to add to the basis, where every sample is there and believed
+    noise_std : (B,) standard deviation of the noise in scaled units where it is known; measured when not given
 
     Returns
     -------
     mean, noise_std (B,), basis (B, r), eigenvalues (B,), stuck (B, k), reject, outlier_share (B,), missing_share,
-    complete, faint (the number of last columns of the basis that lie below the noise edge), and with outliers
-    stripe_rows (B, H) and stripe_cols (B, W)
+    complete, lost (B,) for bands without any sample, faint (the number of last columns of the basis that lie below
+    the noise edge), and with outliers stripe_rows (B, H) and stripe_cols (B, W)
     """
     moments = Moments(scene.shape[0])
     ends = np.zeros((2, scene.shape[0]))
@@ -70,7 +74,8 @@ def survey(
     observed = moments.observed
     if moments.pixels >= 2:
         covariance = moments.covariance
-        noise = np.maximum(noise_from_covariance(covariance, moments.pixels), 1e-6)
+        noise = noise_from_covariance(covariance, moments.pixels) if noise_std is None else noise_std
+        noise = np.maximum(noise, 1e-6)
         subspace = fit_subspace(moments.mean, covariance, noise, moments.pixels, rank)
     else:
         # One pixel has no statistics: call everything signal.
@@ -99,6 +104,12 @@ def survey(
             on_step=lambda f: job.step(0.4 + 0.3 * f, "robust subspace"),
         )
         subspace, stuck, outlier_share = fit.subspace, fit.stuck, fit.outlier_share
+        if not reject and float(valid.float().mean()) < MOSTLY_OBSERVED:
+            if noise_std is not None:
+                subspace = replace(subspace, noise_std=noise)
+            subspace = fit_factors(
+                values, valid, subspace, rank, lambda f: job.step(0.7 + 0.3 * f, "factors"), fit_noise=noise_std is None
+            )
     elif faint and moments.pixels >= 2:
         below = min(faint, scene.shape[0] - subspace.rank)
         subspace = fit_subspace(moments.mean, covariance, noise, moments.pixels, subspace.rank + below)
@@ -113,6 +124,7 @@ def survey(
         "missing_share": np.array(missing_share),
         "complete": np.array(missing_share > COMPLETE_FROM_SHARE or bool((observed == 0).any())),
         "faint": np.array(below),
+        "lost": observed == 0,
     }
     if reject:
         rows, cols = find_stripes(scene, subspace, stuck, lambda f: job.step(0.7 + 0.3 * f, "looking for stripes"))

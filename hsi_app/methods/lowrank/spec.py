@@ -54,8 +54,9 @@ SPEC = MethodSpec(
     parameters=LowRankParameters,
     run="hsi_app.methods.lowrank.run:restore",
     prepare="hsi_app.methods.lowrank.prepare:prepare",
-    # 36 px for the component images, 2 more for 'sr', which enlarges them, on the grid of patches.
-    extent=Extent("tile", margin_px=39, align_px=3, memory_factor=7.0, finer_factor=2.5),
+    # 36 px for the component images, 2 more for 'sr', which enlarges them, on the grid of patches; gaps are filled in
+    # rounds, each of which looks around.
+    extent=Extent("tile", margin_px=39, filling_px=21, align_px=3, memory_factor=7.0, finer_factor=2.5),
     references=(
         Reference(
             "L. Zhuang and J. M. Bioucas-Dias, Fast hyperspectral image denoising and inpainting based on low-rank"

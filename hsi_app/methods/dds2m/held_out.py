@@ -1,0 +1,124 @@
+"""Observed samples that the fit never sees, and what they say: when to stop, and what to trust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from hsi_app.diffusion.frame import anchored_noise
+from hsi_app.methods.lowrank.observation import Whitened
+from hsi_app.physics.operator import LinearOperator
+from hsi_app.problem import Problem
+from hsi_app.tiling import Window
+
+# Blocks in which pixels are held out together, px; a copy of the gaps is cut into them.
+BLOCK_PX = 16
+# Gaps are copied where they would not lie on gaps again if more of them than this would show.
+LEAST_COPIED, TRIES = 0.5, 16
+
+
+def choose_entries(problem: Problem, data: Whitened, share: float, seed: int) -> torch.Tensor:
+    """(B, h, w) bool, samples to hold out where the grid is the observed one.
+
+    Where whole pixels are missing the question is how well gaps are filled: the pattern of the gaps is laid over pixels
+    that are there. Elsewhere single samples are drawn, by their place in the scene.
+    """
+    seen = data.ok.any(0)
+    gaps = ~seen
+    if bool(gaps.any()) and bool(seen.any()):
+        shift = (int(gaps.shape[0] * 0.382) or 1, int(gaps.shape[1] * 0.382) or 1)
+        copied = copied_gaps(gaps, seen, torch.Generator().manual_seed(seed), first=shift)
+        wanted = 2 * share * float(seen.sum()) / max(float(copied.sum()), 1.0)
+        return copied & (_block_draws(problem.place, seed).to(copied.device) < wanted) & data.ok
+    drawn = anchored_noise(len(data.ok), problem.place, seed, 3).to(data.ok.device)
+    quantile = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(share))
+    return (drawn < quantile) & data.ok
+
+
+def copied_gaps(
+    gaps: torch.Tensor, seen: torch.Tensor, draws: torch.Generator, first: tuple[int, int] | None = None
+) -> torch.Tensor:
+    """(H, W) bool, the pattern of the gaps moved over pixels that are there, by a random way.
+
+    first : a way to try before random ones
+    """
+    best, most = torch.zeros_like(gaps), -1.0
+    total = float(gaps.sum())
+    for attempt in range(TRIES):
+        if attempt == 0 and first is not None:
+            way = first
+        else:
+            way = tuple(int(torch.randint(length, (1,), generator=draws, device=draws.device)) for length in gaps.shape)
+        moved = torch.roll(gaps, way, (0, 1)) & seen
+        shown = float(moved.sum()) / total
+        if shown > most:
+            best, most = moved, shown
+        if most >= LEAST_COPIED:
+            break
+    return best
+
+
+def _block_draws(place: Window, seed: int) -> torch.Tensor:
+    """(h, w) uniform numbers, one a block of pixels."""
+    down, across = place.row // BLOCK_PX, place.col // BLOCK_PX
+    rows = (place.row + place.height - 1) // BLOCK_PX - down + 1
+    cols = (place.col + place.width - 1) // BLOCK_PX - across + 1
+    coarse = anchored_noise(1, Window(down, across, rows, cols), seed, 4)[0]
+    uniform = torch.special.ndtr(coarse).repeat_interleave(BLOCK_PX, 0).repeat_interleave(BLOCK_PX, 1)
+    top, left = place.row - down * BLOCK_PX, place.col - across * BLOCK_PX
+    return uniform[top : top + place.height, left : left + place.width]
+
+
+@dataclass(eq=False)
+class Judge:
+    """Compares cubes with what was held out, and remembers the best.
+
+    Parameters
+    ----------
+    truth : (n,) held-out samples in half ranges
+    entries : (B, H, W) bool where they lie, or None
+    operator, bands : what takes a cube to the observed grid, and which of its bands are held out, or None
+    patience : updates without a better judgement after which to stop
+    """
+
+    truth: torch.Tensor
+    entries: torch.Tensor | None
+    operator: LinearOperator | None
+    bands: torch.Tensor | None
+    patience: int
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+    def seen_of(self, cube: torch.Tensor) -> torch.Tensor:
+        """(n,) what a cube says of the held-out samples."""
+        if self.entries is not None:
+            return cube[self.entries]
+        assert self.operator is not None and self.bands is not None
+        # Every band is seen alike, so one band more or less changes nothing: zeros stand for the others.
+        whole = torch.zeros(self.operator.in_shape, dtype=cube.dtype, device=cube.device)
+        whole[self.bands] = cube[self.bands]
+        return self.operator.forward(whole)[self.bands].reshape(-1)
+
+    def look(self, update: int, cube: torch.Tensor) -> bool:
+        """Judge a cube; True where it is the best so far."""
+        error = float((self.seen_of(cube) - self.truth).square().mean()) if self.truth.numel() else 0.0
+        is_best = not self.curve or error < min(value for _, value in self.curve)
+        self.curve.append((update, error))
+        return is_best
+
+    @property
+    def best_update(self) -> int:
+        """Update after which the held-out samples were predicted best."""
+        return min(self.curve, key=lambda point: point[1])[0]
+
+    @property
+    def is_past(self) -> bool:
+        """True where the run has gone on for the whole patience without a better judgement."""
+        return bool(self.curve) and self.curve[-1][0] - self.best_update >= self.patience
+
+    def share_of(self, start: torch.Tensor, found: torch.Tensor) -> float:
+        """Weight in [0, 1] of ``found`` against ``start`` that predicts the held-out samples best."""
+        before, after = self.seen_of(start) - self.truth, self.seen_of(found) - self.truth
+        change = before - after
+        power = float(change.square().sum())
+        return min(max(float((before * change).sum()) / power, 0.0), 1.0) if power > 0 else 1.0
