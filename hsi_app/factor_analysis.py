@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,7 +106,9 @@ class _Model:
         std = subspace.noise_std
         spread = np.sqrt(np.maximum(subspace.eigenvalues[: subspace.rank] - 1, 0.1))
         floor = float(np.square(1e-4 * np.median(std)))
-        return cls(tensor(subspace.mean), tensor(std[:, None] * subspace.basis * spread), tensor(std**2), floor, fits_noise)
+        return cls(
+            tensor(subspace.mean), tensor(std[:, None] * subspace.basis * spread), tensor(std**2), floor, fits_noise
+        )
 
     @property
     def rank(self) -> int:
@@ -152,7 +154,7 @@ class _Model:
         noise = (power - (solved * products).sum(1)) / count.clamp_min(1)
         some = count > 0
         noise = noise.clamp_min(max(CLEANEST**2 * float(noise[some].median()), self.floor))
-        # A band without any sample says nothing: it keeps its mean, has no part in any factor, and is as noisy as others.
+        # A band without any sample says nothing: it keeps its mean, has no part in any factor, is as noisy as others.
         return replace(
             self,
             mean=torch.where(some, solved[:, rank], self.mean),
@@ -160,8 +162,8 @@ class _Model:
             noise=torch.where(some, noise, noise[some].median()) if self.fits_noise else self.noise,
         )
 
-    def _expected(self, values: torch.Tensor, seen: torch.Tensor):  # type: ignore[no-untyped-def]
-        """For pieces of the spectra: samples (B, p), what is known (B, p), factors (p, r), their covariance (p, r, r)."""
+    def _expected(self, values: torch.Tensor, seen: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        """For pieces of the spectra: samples, what is known (B, p), factors (p, r), their covariance (p, r, r)."""
         bands, rank = self.loadings.shape
         weighted = self.loadings / self.noise[:, None]
         pairs = (weighted[:, :, None] * self.loadings[:, None, :]).reshape(bands, rank * rank)

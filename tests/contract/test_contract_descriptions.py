@@ -111,8 +111,9 @@ def test_describing_a_method_imports_no_heavy_package(spec: MethodSpec) -> None:
 
 
 def test_a_margin_of_aligned_tiles_is_aligned_too(spec: MethodSpec) -> None:
-    extent: Extent = spec.extent
-    assert extent.margin_px % extent.align_px == 0
+    for task in spec.tasks:
+        extent: Extent = spec.extent.for_task(task)
+        assert extent.margin_px % extent.align_px == 0
 
 
 def test_tasks_are_known_and_refused_when_not_offered(spec: MethodSpec) -> None:

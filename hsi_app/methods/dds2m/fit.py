@@ -20,7 +20,9 @@ from hsi_app.methods.dds2m.start import Lesson
 BETAS = (1e-4, 5e-3)
 # A start from the estimate begins with this much of the data's own noise, and with no less than this.
 START_NOISE, LEAST_START = 2.0, 0.05
-RATES = {"lite": 2e-3, "full": 5e-4}
+RATES = {"lite": 3e-3, "full": 5e-4}
+# Few of the samples may have a say, and then slopes are far smaller than Adam's own floor of 1e-8.
+ADAM_EPS = 1e-13
 # How often held-out samples are asked, in updates.
 LOOK_EVERY = 10
 # Told at each step: (update, guess (B, H, W) in half ranges, text)
@@ -89,7 +91,9 @@ class Run:
         self.params, self.generator, self.tied, self.bands = params, generator, tied, bands
         self.lesson, self.images, self.judge, self.draws = lesson, images, judge, draws
         self.noise_std, self.levels = noise_std, noise_levels(params, noise_std)
-        self.optimiser = torch.optim.Adam(generator.parameters(), lr=params.rate or RATES[params.generator], fused=True)
+        self.optimiser = torch.optim.Adam(
+            generator.parameters(), lr=params.rate or RATES[params.generator], eps=ADAM_EPS, fused=True
+        )
         self.update, self.weight = 0, torch.zeros((), device=start.device)
         self.guess, self.power = start.clone(), torch.zeros_like(start)
         self.best, self.best_power = self.guess, self.power
@@ -127,12 +131,12 @@ class Run:
             with torch.enable_grad():
                 cube = self.generator(shown, base)
                 # sqrt(alpha_bar) times both sides of ||x - x0||: the loss tends to 1 - alpha_bar.
-                loss = (self.state - cube[self.bands]).square().mean() / (1 + sigma**2)
+                loss = self._left(cube).square().mean() / (1 + sigma**2)
                 self.optimiser.zero_grad(set_to_none=True)
                 loss.backward()
             self.optimiser.step()
         cube = cube.detach()
-        left = self.state - cube[self.bands]
+        left = self._left(cube)
         self._average(cube, hidden)
         self.update += 1
         stats = torch.stack([left.mean() / sigma, left.var() / sigma**2, loss.detach() * (1 + sigma**2) / sigma**2])
@@ -140,6 +144,14 @@ class Run:
         guess = self.guess[self.bands]
         self.state = self.tied.follow(self.state, guess, sigma, after, self._fresh(guess))
         return ratio, mean, variance
+
+    def _left(self, cube: torch.Tensor) -> torch.Tensor:
+        """What a cube leaves of the state, where there is something to learn from.
+
+        In a gap the state only repeats the last guess, which would hold the network back.
+        """
+        left = self.state - cube[self.bands]
+        return left[:, self.lesson.seen] if self.lesson is not None and self.lesson.has_gaps else left
 
     def _average(self, cube: torch.Tensor, hidden: torch.Tensor | None) -> None:
         """Moving average and variance of the outputs, free of the bias of a start from nothing.

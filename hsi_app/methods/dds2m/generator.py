@@ -29,23 +29,40 @@ class Generator(nn.Module):
     draws : of the first weights and of the noise images
     """
 
+    vector: torch.Tensor
+    basis: torch.Tensor
+    size: torch.Tensor
+    floor: torch.Tensor
+    first: torch.Tensor
+
     def __init__(
-        self, params: Dds2mParameters, basis: torch.Tensor, size: torch.Tensor, floor: torch.Tensor, draws: torch.Generator
+        self,
+        params: Dds2mParameters,
+        basis: torch.Tensor,
+        size: torch.Tensor,
+        floor: torch.Tensor,
+        draws: torch.Generator,
     ) -> None:
         super().__init__()
         bands, rank = basis.shape
-        self.is_simplex, self.spectra_from, self.from_estimate = params.simplex, params.spectra, params.start == "estimate"
+        self.is_simplex, self.spectra_from, self.from_estimate = (
+            params.simplex,
+            params.spectra,
+            params.start == "estimate",
+        )
         self.is_grouped = params.generator == "full"
         inputs = rank + 1 if self.from_estimate else 1 if self.is_grouped else NOISE_IMAGES
         self.inputs = inputs
         host = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=draws)))
         self.maps = (
-            SpatialNets(rank, inputs, 1, PUBLISHED, host) if self.is_grouped else SpatialNets(1, inputs, rank, LITE, host)
+            SpatialNets(rank, inputs, 1, PUBLISHED, host)
+            if self.is_grouped
+            else SpatialNets(1, inputs, rank, LITE, host)
         )
         if self.from_estimate and not self.is_simplex:
             with torch.no_grad():
-                self.maps.last.weight.mul_(FIRST_CHANGE)
-                self.maps.last.bias.zero_()
+                for last in self.maps.last.parameters():
+                    last.mul_(FIRST_CHANGE)
         self.spectra = None if params.spectra == "subspace" and not params.simplex else SpectralNets(rank, bands, host)
         self.register_buffer("vector", torch.rand(bands, generator=host) - 0.5)
         self.register_buffer("basis", basis)
@@ -54,7 +71,9 @@ class Generator(nn.Module):
         self.to(basis.device)
         # Fitted spectra begin exactly at the subspace.
         with torch.no_grad():
-            self.register_buffer("first", torch.zeros_like(basis) if self.spectra is None else self.spectra(self.vector).T)
+            self.register_buffer(
+                "first", torch.zeros_like(basis) if self.spectra is None else self.spectra(self.vector).T
+            )
 
     def noise_images(self, height: int, width: int, draws: torch.Generator) -> torch.Tensor:
         """(inputs, H, W) uniform in [-0.5, 0.5], what the networks are shown in a cold start."""
@@ -72,7 +91,7 @@ class Generator(nn.Module):
         if self.is_simplex:
             maps = maps.softmax(0)
         elif base is not None:
-            maps = base + GAIN * self.size * maps
+            maps = base + GAIN * self.size * maps * (1 - shown[-1])
         elif self.spectra_from != "untrained":
             maps = self.size * maps
         return (spectra @ maps.flatten(1)).reshape(-1, *maps.shape[1:])

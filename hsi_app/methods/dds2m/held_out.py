@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from scipy import ndimage
+from torch.nn import functional
 
 from hsi_app.diffusion.frame import anchored_noise
 from hsi_app.methods.lowrank.observation import Whitened
 from hsi_app.physics.operator import LinearOperator
 from hsi_app.problem import Problem
-from hsi_app.tiling import Window
 
-# Blocks in which pixels are held out together, px; a copy of the gaps is cut into them.
-BLOCK_PX = 16
+# How many times more pixels than single samples are held out: errors in gaps are few and large.
+GAP_FACTOR = 3.0
 # Gaps are copied where they would not lie on gaps again if more of them than this would show.
-LEAST_COPIED, TRIES = 0.5, 16
+LEAST_COPIED, TRIES = 0.4, 16
 
 
 def choose_entries(problem: Problem, data: Whitened, share: float, seed: int) -> torch.Tensor:
@@ -29,8 +31,7 @@ def choose_entries(problem: Problem, data: Whitened, share: float, seed: int) ->
     if bool(gaps.any()) and bool(seen.any()):
         shift = (int(gaps.shape[0] * 0.382) or 1, int(gaps.shape[1] * 0.382) or 1)
         copied = copied_gaps(gaps, seen, torch.Generator().manual_seed(seed), first=shift)
-        wanted = 2 * share * float(seen.sum()) / max(float(copied.sum()), 1.0)
-        return copied & (_block_draws(problem.place, seed).to(copied.device) < wanted) & data.ok
+        return _some_whole(copied, int(GAP_FACTOR * share * float(seen.sum())), seed) & data.ok
     drawn = anchored_noise(len(data.ok), problem.place, seed, 3).to(data.ok.device)
     quantile = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(share))
     return (drawn < quantile) & data.ok
@@ -41,16 +42,18 @@ def copied_gaps(
 ) -> torch.Tensor:
     """(H, W) bool, the pattern of the gaps moved over pixels that are there, by a random way.
 
+    Copies that would touch a gap, and make it wider than gaps are, are left out where enough remain.
+
     first : a way to try before random ones
     """
-    best, most = torch.zeros_like(gaps), -1.0
-    total = float(gaps.sum())
+    alone = seen & (functional.max_pool2d(gaps[None].float(), 3, 1, 1)[0] == 0)
+    best, most, total = torch.zeros_like(gaps), -1.0, float(gaps.sum())
     for attempt in range(TRIES):
-        if attempt == 0 and first is not None:
-            way = first
-        else:
-            way = tuple(int(torch.randint(length, (1,), generator=draws, device=draws.device)) for length in gaps.shape)
-        moved = torch.roll(gaps, way, (0, 1)) & seen
+        drawn = [int(torch.randint(length, (1,), generator=draws, device=draws.device)) for length in gaps.shape]
+        way = first if first is not None and attempt == 0 else (drawn[0], drawn[1])
+        moved = torch.roll(gaps, way, (0, 1))
+        apart = moved & alone
+        moved = apart if float(apart.sum()) > LEAST_COPIED * total else moved & seen
         shown = float(moved.sum()) / total
         if shown > most:
             best, most = moved, shown
@@ -59,15 +62,17 @@ def copied_gaps(
     return best
 
 
-def _block_draws(place: Window, seed: int) -> torch.Tensor:
-    """(h, w) uniform numbers, one a block of pixels."""
-    down, across = place.row // BLOCK_PX, place.col // BLOCK_PX
-    rows = (place.row + place.height - 1) // BLOCK_PX - down + 1
-    cols = (place.col + place.width - 1) // BLOCK_PX - across + 1
-    coarse = anchored_noise(1, Window(down, across, rows, cols), seed, 4)[0]
-    uniform = torch.special.ndtr(coarse).repeat_interleave(BLOCK_PX, 0).repeat_interleave(BLOCK_PX, 1)
-    top, left = place.row - down * BLOCK_PX, place.col - across * BLOCK_PX
-    return uniform[top : top + place.height, left : left + place.width]
+def _some_whole(gaps: torch.Tensor, pixels: int, seed: int) -> torch.Tensor:
+    """(H, W) bool, about so many pixels of the gaps: whole ones, for parts of a gap are easier to fill."""
+    pieces, count = ndimage.label(gaps.cpu().numpy(), np.ones((3, 3)))
+    sizes = np.bincount(pieces.reshape(-1), minlength=count + 1)
+    sizes[0] = 0
+    order = np.random.default_rng(seed).permutation(np.arange(1, count + 1))
+    taken = order[np.cumsum(sizes[order]) <= pixels]
+    if taken.size == 0:
+        # The smallest, whatever it takes: without any nothing could be judged.
+        taken = np.argsort(np.where(sizes > 0, sizes, sizes.max() + 1))[:1]
+    return torch.from_numpy(np.isin(pieces, taken) & (pieces > 0)).to(gaps.device)
 
 
 @dataclass(eq=False)
@@ -93,7 +98,8 @@ class Judge:
         """(n,) what a cube says of the held-out samples."""
         if self.entries is not None:
             return cube[self.entries]
-        assert self.operator is not None and self.bands is not None
+        assert self.operator is not None
+        assert self.bands is not None
         # Every band is seen alike, so one band more or less changes nothing: zeros stand for the others.
         whole = torch.zeros(self.operator.in_shape, dtype=cube.dtype, device=cube.device)
         whole[self.bands] = cube[self.bands]

@@ -52,8 +52,8 @@ def _given_noise(text: str, scene: Scene) -> np.ndarray | None:
         raise ParameterError(f"sigma is '{text}'; give a number, or one for each band with commas between.") from None
     if given.size not in (1, scene.cube.shape[0]) or not (np.isfinite(given).all() and (given > 0).all()):
         raise ParameterError(
-            f"sigma has {given.size} numbers from {given.min():g} to {given.max():g}; give one above 0, or one for each of"
-            f" the {scene.cube.shape[0]} bands."
+            f"sigma has {given.size} numbers from {given.min():g} to {given.max():g}; give one above 0, or one for"
+            f" each of the {scene.cube.shape[0]} bands."
         )
     whole = np.broadcast_to(given, scene.cube.shape[:1])
     return np.ascontiguousarray(whole[scene.bands] / scene.scaling.span)

@@ -44,7 +44,9 @@ def restore(problem: Problem, params: Dds2mParameters, job: Job) -> Restoration:
     setting = _Setting(problem, params, data, job)
     if min(problem.shape_out[1:]) < DCT_SIDE:
         # Too few pixels for a network to learn from.
-        return setting.restoration(setting.start, torch.zeros_like(setting.start), {"stopped": "too small to learn from"})
+        return setting.restoration(
+            setting.start, torch.zeros_like(setting.start), {"stopped": "too small to learn from"}
+        )
     total = power = torch.zeros_like(setting.start)
     shown = _Picture(problem, data, setting.half)
     trace: dict[str, Any] = {}
@@ -54,10 +56,12 @@ def restore(problem: Problem, params: Dds2mParameters, job: Job) -> Restoration:
 
         def watch(update: int, guess: torch.Tensor, text: str, part: Job = part, name: str = name) -> None:
             preview = shown.of(guess) if update % SHOW_EVERY == 0 else None
-            part.step(update / params.updates, f"{name}update {update} of {params.updates}, {text}", preview, problem.place)
+            part.step(
+                update / params.updates, f"{name}update {update} of {params.updates}, {text}", preview, problem.place
+            )
 
         found, share = setting.run(index, part, watch)
-        cube = setting.start + share * (found.cube - setting.start) if setting.has_estimate else found.cube
+        cube = setting.with_held_out(found.cube, share) if setting.has_estimate else found.cube
         if index == 0:
             trace = _trace(found, setting, share)
         total = total + cube
@@ -86,10 +90,8 @@ class _Setting:
         elif bands > 1:
             held[:: max(round(1 / params.hold_out), 2)] = True
             kept = kept[~held]
-        lost = torch.as_tensor(problem.shared["lost"], device=device)
-        self.maps = estimate(
-            problem, data, ok, job.seed, lambda f: job.step(0.03 + (FIRST - 0.03) * f, "low-rank estimate")
-        )
+        first = job.part(0.03, FIRST - 0.03)
+        self.maps = self._estimate(ok, first.part(0.0, 0.5))
         self.far = torch.isnan(self.maps[0])
         self.maps = self.maps.nan_to_num(0.0) / self.half
         self.start = self._lifted(self.maps)
@@ -107,7 +109,13 @@ class _Setting:
             self.operator = Separable(len(kept), problem.operator.rows, problem.operator.cols)
             observed, truth = filled[kept], filled[held].reshape(-1)
         self.judge_of = lambda: Judge(truth, entries, problem.operator, held, params.patience)
-        self.observed, self.kept, self.lost = observed, kept, lost
+        self.observed, self.kept, self.entries = observed, kept, entries
+        # From all samples, for the end.
+        self.whole = self.start
+        if entries is not None and bool(entries.any()):
+            maps = self._estimate(data.ok, first.part(0.5, 0.5))
+            self.far = torch.isnan(maps[0])
+            self.whole = self._lifted(maps.nan_to_num(0.0) / self.half)
         self.seen = ok.any(0) if problem.scale == 1 else torch.ones(height, width, dtype=torch.bool, device=device)
 
     def run(self, index: int, job: Job, watch: Any) -> tuple[Fitted, float]:
@@ -121,7 +129,7 @@ class _Setting:
             basis = torch.cat([basis, basis.new_zeros(len(basis), params.rank - basis.shape[1])], dim=1)
         generator = Generator(params, basis, size, floor, draws)
         lesson = Lesson(self.maps, size[:, None, None], self.seen) if self.has_estimate else None
-        images = None if self.has_estimate else generator.noise_images(*self.seen.shape, draws)
+        images = None if self.has_estimate else generator.noise_images(self.seen.shape[0], self.seen.shape[1], draws)
         noise_std = 1 / self.half
         tied = Tied(self.operator, self.observed, noise_std, Mixing(params.eta, params.eta_b))
         judge = self.judge_of()
@@ -134,6 +142,14 @@ class _Setting:
         found = fit.fitted(job, watch)
         return found, judge.share_of(self.start, found.cube) if self.has_estimate else 1.0
 
+    def with_held_out(self, found: torch.Tensor, share: float) -> torch.Tensor:
+        """The estimate from all samples, moved as far as that from the fitted ones was moved.
+
+        What was held out has served its end. Where whole pixels were, there is nothing left to guess.
+        """
+        given_back = self.data.ok.any(0) & ~self.seen if self.problem.scale == 1 else torch.zeros_like(self.seen)
+        return self.whole + share * (found - self.start) * ~given_back
+
     def restoration(self, cube: torch.Tensor, spread: torch.Tensor, trace: dict[str, Any]) -> Restoration:
         """Back in scaled units."""
         data = self.data
@@ -141,6 +157,10 @@ class _Setting:
         if bool(self.far.any()):
             values = torch.where(self.far, torch.nan, values)
         return Restoration(values, None, {"spread": spread * self.half * data.std}, trace=trace)
+
+    def _estimate(self, ok: torch.Tensor, job: Job) -> torch.Tensor:
+        seed = self.job.seed
+        return estimate(self.problem, self.data, ok, seed, lambda f: job.step(f, "low-rank estimate"))
 
     def _lifted(self, maps: torch.Tensor) -> torch.Tensor:
         return (self.data.basis @ maps.flatten(1)).reshape(-1, *maps.shape[1:])

@@ -53,12 +53,17 @@ class Dds2mParameters(Parameters):
         source="a run as published peaks, then fits the noise",
     )
     patience: int = parameter(
-        100, "Updates without a better prediction of held-out samples before the run stops.", unit="updates", ge=10, le=5000
+        200,
+        "Updates without a better prediction of held-out samples before the run stops.",
+        unit="updates",
+        source="measured on the training scenes",
+        ge=10,
+        le=5000,
     )
     hold_out: float = parameter(
         0.02,
-        "Share of the observed samples that the fit never sees; of the bands, at least one, where the grid is coarser"
-        " or blurred.",
+        "Share of the observed samples that the fit never sees, three times as many where whole pixels are missing; of"
+        " the bands, where the grid is coarser or blurred.",
         source="more makes the judgement surer and the fit poorer",
         gt=0.0,
         le=0.5,
@@ -68,6 +73,7 @@ class Dds2mParameters(Parameters):
         1,
         "Number of runs with other random numbers, which are averaged; their spread is shown.",
         unit="runs",
+        source="one run costs as much as another",
         ge=1,
         le=64,
     )
@@ -79,7 +85,7 @@ class Dds2mParameters(Parameters):
     )
     rate: float | None = parameter(
         None,
-        "Learning rate of Adam; 0.002 for the lite network, 0.0005 for the full one when not given.",
+        "Learning rate of Adam; 0.003 for the lite network, 0.0005 for the full one when not given.",
         source="measured on the training scenes; " + _PAPER,
         gt=0.0,
         le=0.1,
@@ -127,8 +133,8 @@ class Dds2mParameters(Parameters):
     )
     sigma: str = parameter(
         "",
-        "Standard deviation of the noise in the units of the cube, where it is known: a number, or one for each band with"
-        " commas between; measured band by band when empty.",
+        "Standard deviation of the noise in the units of the cube, where it is known: a number, or one for each band"
+        " with commas between; measured band by band when empty.",
         source="regression of each band on the others when measured",
     )
     outliers: Literal["auto", "on", "off"] = parameter(
@@ -150,8 +156,8 @@ SPEC = MethodSpec(
     is_stochastic=True,
     references=(
         Reference(
-            "Y. Miao, L. Zhang, L. Zhang and D. Tao, DDS2M: self-supervised denoising diffusion spatio-spectral model for"
-            " hyperspectral image restoration, ICCV 2023.",
+            "Y. Miao, L. Zhang, L. Zhang and D. Tao, DDS2M: self-supervised denoising diffusion spatio-spectral model"
+            " for hyperspectral image restoration, ICCV 2023.",
             "arXiv:2303.06682",
         ),
         Reference(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -62,7 +63,7 @@ class Lesson:
     size: torch.Tensor
     seen: torch.Tensor
 
-    @property
+    @cached_property
     def has_gaps(self) -> bool:
         """True where whole pixels are missing and others are there to learn from."""
         return bool(self.seen.any()) and not bool(self.seen.all())
@@ -72,7 +73,13 @@ class Lesson:
         return copied_gaps(~self.seen, self.seen, draws) if self.has_gaps else None
 
     def shown(self, hidden: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """(R + 1, H, W) what the network looks at, the last image 1 where pixels are known, and (R, H, W) the base."""
+        """What the network looks at (R + 1, H, W), and the base (R, H, W) that it adds to.
+
+        The last image is 1 where it shall change nothing: where there are gaps it shall fill them, and learn from what
+        was hidden alone.
+        """
+        if not self.has_gaps:
+            return torch.cat([self.maps / self.size, torch.zeros_like(self.maps[:1])]), self.maps
         known = self.seen if hidden is None else self.seen & ~hidden
-        base = fill_from_sides(self.maps, known) if self.has_gaps else self.maps
+        base = fill_from_sides(self.maps, known)
         return torch.cat([base / self.size, known[None].to(base.dtype)]), base

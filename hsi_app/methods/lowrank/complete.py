@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.nn import functional
@@ -101,10 +102,8 @@ def complete(
         trust = FIRST_TRUST * (LAST_TRUST / FIRST_TRUST) ** (index / (rounds - 1))
         level = (trust * prior_variance.sqrt()).clamp_min(max(strength, 1e-3))
         unit = images / level[:, None, None]
-        guess = denoise_components(
-            unit, 1.0, "collaborative" if kind == "prior" else kind,
-            lambda fraction, index=index: on_step((index + fraction) / (rounds + 1)),
-        )  # fmt: skip
+        smooth = "collaborative" if kind == "prior" else kind
+        guess = denoise_components(unit, 1.0, smooth, partial(_told, on_step, index, rounds))
         pull = guess.reshape(len(guess), -1) * level[:, None]
         images = solve_coefficients(flat, flat_ok, basis, prior_variance, pull, 1 / level.square()).reshape(guess.shape)
     if kind == "prior":
@@ -114,6 +113,10 @@ def complete(
         return images
     near = functional.max_pool2d(seen[None].to(images.dtype), 2 * FILL_REACH_PX + 1, 1, FILL_REACH_PX)[0] > 0
     return torch.where(near, images, torch.nan)
+
+
+def _told(on_step: Callable[[float], None], index: int, count: int, fraction: float) -> None:
+    on_step((index + fraction) / count)
 
 
 def fill_from_sides(images: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -139,7 +142,9 @@ def fill_from_sides(images: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         after = torch.where(known, place, length).flip(axis).cummin(axis).values.flip(axis)
         for nearest in (before, after):
             away = (place - nearest).abs()
-            weight = torch.where((nearest >= 0) & (nearest < length) & (away <= FILL_REACH_PX), 1 / away.clamp_min(1), 0.0)
+            weight = torch.where(
+                (nearest >= 0) & (nearest < length) & (away <= FILL_REACH_PX), 1 / away.clamp_min(1), 0.0
+            )
             side = torch.gather(images, axis + 1, nearest.clamp(0, length - 1).expand(images.shape))
             total += weight * side
             mass += weight
