@@ -103,3 +103,19 @@ class SpectralNet(nn.Sequential):
         for index, (inputs, outputs) in enumerate(pairwise((bands, *WIDTHS, bands))):
             layers += [nn.Linear(inputs, outputs), nn.ReLU6() if index == 0 else nn.ReLU()]
         super().__init__(*layers[:-1])
+
+
+class SerialGenerator(nn.Module):
+    """Cube (B, H, W) of ``rank`` maps and spectra, each by its own network, one after the other."""
+
+    def __init__(self, rank: int, bands: int, height: int, width: int) -> None:
+        super().__init__()
+        self.spatial = nn.ModuleList(SpatialNet() for _ in range(rank))
+        self.spectral = nn.ModuleList(SpectralNet(bands) for _ in range(rank))
+        self.register_buffer("image", torch.rand(1, 1, height, width) - 0.5)
+        self.register_buffer("vector", torch.rand(bands) - 0.5)
+
+    def forward(self) -> torch.Tensor:
+        maps = torch.cat([net(self.image)[0] for net in self.spatial])
+        spectra = torch.stack([net(self.vector) for net in self.spectral], dim=1)
+        return (spectra @ maps.flatten(1)).reshape(len(spectra), *maps.shape[1:])

@@ -2,6 +2,7 @@
 
 xvfb-run python plugins/screenshot.py docs/plugin.png
 xvfb-run python plugins/screenshot.py docs/forming.png forming
+xvfb-run python plugins/screenshot.py docs/filling.png filling
 """
 
 from __future__ import annotations
@@ -33,18 +34,31 @@ def settle() -> None:
     wait(lambda: False, 800)
 
 
-def take_forming(path: Path) -> Path:
-    """Open the sample, super-resolve it with HIR-Diff, and save a picture while the sample forms."""
+def take_forming(path: Path, task: str, method: str, at: int, degradation: str | None = None) -> Path:
+    """Open the sample, restore it, and save a picture while the result forms.
+
+    at : progress of the picture in thousandths; degradation : of the clean sample, which stands for the noisy one then
+    """
     import napari
 
     viewer = napari.Viewer()
     viewer.theme = "dark"
     viewer.window.resize(*SIZE)
-    viewer.open_sample("hsi-app", "noisy")
+    if degradation is None:
+        viewer.open_sample("hsi-app", "noisy")
+    else:
+        import hsi_sample_data
+        from hsi_napari.layers import cube_to_layer
+        from napari.layers import Layer
+
+        from hsi_app import degrade, open_cube
+
+        spoilt = degrade(open_cube(hsi_sample_data.path("scene_clean")), degradation, seed=0).observed
+        viewer.add_layer(Layer.create(*cube_to_layer(spoilt, degradation)))
     _, restore = viewer.window.add_plugin_dock_widget("hsi-app", "Restore")
-    restore.form.choose("sr", "hirdiff")
+    restore.form.choose(task, method)
     restore.run()
-    wait(lambda: "· forming" in viewer.layers[-1].name and restore.run_panel.bar.value() > 700)
+    wait(lambda: "· forming" in viewer.layers[-1].name and restore.run_panel.bar.value() > at)
     viewer.reset_view()
     settle()
     viewer.screenshot(str(path), canvas_only=False, flash=False)
@@ -101,4 +115,10 @@ def take(path: Path, theme: str = "dark") -> Path:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/plugin.png")
-    print(take_forming(place) if sys.argv[2:3] == ["forming"] else take(place, *sys.argv[2:3]))
+    what = sys.argv[2] if len(sys.argv) > 2 else "dark"
+    if what == "forming":
+        print(take_forming(place, "sr", "hirdiff", 700))
+    elif what == "filling":
+        print(take_forming(place, "inpaint", "dds2m", 600, "inpaint-0.9+lines-0.1"))
+    else:
+        print(take(place, what))

@@ -13,6 +13,7 @@ from hsi_app.device import format_bytes
 from hsi_app.methods.registry import TASKS
 from hsi_app.report.charts import Chart
 from hsi_app.report.findings import Findings
+from hsi_app.report.fit_chart import CURVE, fit_charts
 from hsi_app.report.parts import (
     bullets,
     charts_grid,
@@ -70,6 +71,7 @@ def page(content: Content) -> str:
         section("spectra", "Spectra", charts_grid(content.spectra)) if content.spectra else "",
         section("bands", "Band by band", charts_grid(content.charts)),
         section("stripes", "Stripes", _stripes(content.result.observed.axis, content.findings)),
+        *_fits(content),
         section("run", "How it was made", _run(content)),
         section("limits", "Limits", bullets(unique(step["limits"] for step in content.steps))),
         section("cite", "To cite", references(content.steps)),
@@ -160,6 +162,12 @@ def _stripes(axis: BandAxis, findings: Findings) -> str:
     return table(("worst bands", "strength before", "after (1 = none)"), rows)
 
 
+def _fits(content: Content) -> list[str]:
+    """How methods that are fitted step by step got there, a section each."""
+    charts = [fit_charts(step["trace"]) for step in content.steps]
+    return [section(f"fit{n}", "How the fit went", charts_grid(pair)) for n, pair in enumerate(charts) if pair]
+
+
 def _optics_words(settings: Mapping[str, Any]) -> str:
     """', 4 times finer, blur of 4 px' where a step was told of it."""
     scale, width = settings.get("scale") or 1, settings.get("psf_fwhm")
@@ -177,7 +185,9 @@ def _run(content: Content) -> str:
         title += _optics_words(step["settings"])
         cards.append(f"<h3>{escape(title)}</h3>{options_table(step)}")
     facts = facts_card(
-        record, record["trace"], "passed through unchanged" if settings["bad_bands"] == "keep" else "worked on too"
+        record,
+        {key: value for key, value in record["trace"].items() if key != CURVE},
+        "passed through unchanged" if settings["bad_bands"] == "keep" else "worked on too",
     )
     again = f"<h3>The recipe that repeats it</h3><pre>{escape(content.recipe)}</pre>" if content.recipe else ""
     return (

@@ -280,6 +280,45 @@ def test_a_forming_sample_is_a_layer_over_its_place_until_the_run_ends(
     assert names(viewer) == ["scene"]
 
 
+@pytest.fixture
+def fitted(viewer: ViewerModel, toolkit: Any, make_cube: Callable[..., Cube]) -> Any:
+    """A Restore dock with a scene large enough for DDS2M to learn from, and that method chosen."""
+    from hsi_napari.layers import cube_to_layer
+    from hsi_napari.restore_dock import RestoreDock
+
+    viewer.layers.clear()
+    viewer.add_layer(Layer.create(*cube_to_layer(make_cube(8, 24, 32, sigma=0.05), "field")))
+    dock = RestoreDock(viewer)
+    toolkit.addWidget(dock)
+    dock.form.choose("denoise", "dds2m")
+    return dock
+
+
+def test_a_method_that_is_fitted_shows_itself_and_leaves_result_removed_signal_and_uncertainty(
+    viewer: ViewerModel, fitted: Any, finish: Any
+) -> None:
+    usual, _ = fitted.form.options()
+    usual.editor("updates").put(20)
+    seen: set[str] = set()
+    viewer.layers.events.inserted.connect(lambda event: seen.add(event.value.name))
+    fitted.run()
+    finish(fitted)
+    assert "field · forming" in seen
+    assert {"field · restored", "field · removed", "field · spread"} < set(names(viewer))
+    assert "field · forming" not in names(viewer)
+
+
+def test_a_fit_that_is_cancelled_leaves_nothing(viewer: ViewerModel, fitted: Any, finish: Any, toolkit: Any) -> None:
+    usual, _ = fitted.form.options()
+    usual.editor("updates").put(20_000)
+    usual.editor("patience").put(5000)
+    fitted.run()
+    toolkit.waitUntil(lambda: "field · forming" in names(viewer), timeout=20_000)
+    fitted.cancel()
+    finish(fitted)
+    assert names(viewer) == ["field"]
+
+
 def test_pictures_of_one_band_or_no_place_make_no_layer(viewer: ViewerModel, dock: Any, patient: Any) -> None:
     dock.run()
     dock._progressed(Progress(0.3, "a", 1.0, 2.0, np.zeros((8, 6), np.float32), Window(0, 0, 8, 6)))

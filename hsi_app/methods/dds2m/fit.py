@@ -107,7 +107,7 @@ class Run:
         reason = "the end of the schedule was reached"
         while self.update < self.params.updates:
             told = self._step()
-            watch(self.update, self.guess, f"residual {told[1]:+.3f} +- {told[2] ** 0.5:.3f}")
+            watch(self.update, self.guess, f"residual mean {told[1]:+.3f}, variance {told[2]:.2f}")
             if self.update % LOOK_EVERY == 0 or self.update == self.params.updates:
                 self._look(self.guess, told)
                 if self.params.stop == "held-out" and self.judge.is_past:
