@@ -77,11 +77,11 @@ def report(case: str, name: str, scenes: list[str], restorer: Callable[[Any, Cub
     print(f"{case:22} {name:34} {psnr:6.2f} dB {sam:5.2f} deg {np.mean(seconds):6.1f} s   ({each})", flush=True)
 
 
-def quality(cases: list[str], scenes: list[str]) -> None:
+def quality(cases: list[str], scenes: list[str], methods: list[str]) -> None:
     for case in cases:
-        if case.startswith("inpaint"):
+        if case.startswith("inpaint") and "masked" in methods:
             report(case, "masked SVD fill, rank by the truth", scenes, masked_fill)
-        for name in ("lowrank", "dds2m"):
+        for name in (name for name in methods if name != "masked"):
             if not (case.startswith("bandloss") and name == "lowrank"):  # it leaves lost bands missing
                 report(case, name, scenes, lambda given, _, name=name, case=case: undo(given, case, name).cube.read())
 
@@ -104,10 +104,12 @@ def oracle(cases: list[str], scenes: list[str]) -> None:
             given = degrade(truth, case, seed=0)
             settings: list[Any] = []
             looks: list[tuple[int, torch.Tensor]] = []
+            kept: list[tuple[int, int]] = []
 
-            def keep(self: Any, *given: Any, look: Any = look, looks: Any = looks) -> None:
+            def keep(self: Any, *given: Any, look: Any = look, looks: Any = looks, kept: Any = kept) -> None:
                 looks.append((self.update, self.guess.clone()))
                 look(self, *given)
+                kept.append((self.update, self.judge.kept))
 
             def remember(self: Any, *given: Any, built: Any = built, settings: Any = settings) -> None:
                 built(self, *given)
@@ -126,30 +128,21 @@ def oracle(cases: list[str], scenes: list[str]) -> None:
                 share = judge.share_of(setting.start, guess)
                 values = setting.restoration(setting.with_held_out(guess, share), guess, {}).values.numpy()
                 bare = setting.restoration(guess, guess, {}).values.numpy()
-                curve[update] = [
-                    score(truth.replace(v * span["span"] + span["offset"], ""), truth)["psnr"] for v in (values, bare)
-                ]
-            stopped = stopped_at(found.record["trace"]["curve"], Dds2mParameters().patience)
+                scores = [score(truth.replace(v * span["span"] + span["offset"], ""), truth) for v in (values, bare)]
+                curve[update] = [scores[0]["psnr"], scores[1]["psnr"], scores[0]["sam"]]
+            # What a run would have kept that had stopped by itself.
+            patience = Dds2mParameters().patience
+            stopped = next((of for at, of in kept if at - of >= patience), kept[-1][1])
             best = max(curve, key=lambda update: curve[update][0])
             last = max(curve)
-            kept, end, top = curve[stopped][0], curve[last], curve[best][0]
+            chosen, end, top = curve[stopped][0], curve[last], curve[best][0]
             bare = max(pair[1] for pair in curve.values())
             print(
-                f"{case:22} {scene:20} kept {stopped:4} {kept:.2f} dB  oracle {best:4} {top:.2f} dB"
-                f"  end {last:4} {end[0]:.2f} dB; the fit alone: best {bare:.2f} dB, end {end[1]:.2f} dB",
+                f"{case:22} {scene:20} kept {stopped:4} {chosen:.2f} dB {curve[stopped][2]:.2f} deg"
+                f"  oracle {best:4} {top:.2f} dB  end {last:4} {end[0]:.2f} dB;"
+                f" the fit alone: best {bare:.2f} dB, end {end[1]:.2f} dB",
                 flush=True,
             )
-
-
-def stopped_at(curve: list[list[float]], patience: int) -> int:
-    """The update that a run of this curve would have kept."""
-    best = curve[0]
-    for row in curve:
-        if row[1] < best[1]:
-            best = row
-        if row[0] - best[0] >= patience:
-            break
-    return int(best[0])
 
 
 def timing() -> None:
@@ -191,6 +184,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["quality", "oracle", "time"])
     parser.add_argument("--cases", default=CASES)
     parser.add_argument("--scenes", default=",".join(TEST))
+    parser.add_argument("--methods", default="masked,lowrank,dds2m", help="rows of the part 'quality'")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -198,8 +192,10 @@ def main() -> None:
     for part in given.parts:
         if part == "time":
             timing()
+        elif part == "quality":
+            quality(cases, scenes, given.methods.split(","))
         else:
-            {"quality": quality, "published": published, "oracle": oracle}[part](cases, scenes)
+            {"published": published, "oracle": oracle}[part](cases, scenes)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,9 @@ class Separable(LinearOperator):
         super().__init__((bands, rows.shape[1], cols.shape[1]), (bands, rows.shape[0], cols.shape[0]))
         self.rows, self.cols = rows, cols
         self._factors: tuple[torch.Tensor, ...] | None = None
-        self._orders: dict[tuple[int, int], torch.Tensor] = {}
+        # By device: a chain asks hundreds of times.
+        self._orders: dict[tuple[int, int, torch.device], torch.Tensor] = {}
+        self._turns: dict[tuple[torch.device, torch.dtype], tuple[torch.Tensor, ...]] = {}
 
     def _forward(self, cube: torch.Tensor) -> torch.Tensor:
         return self.rows.to(cube) @ cube @ self.cols.to(cube).T
@@ -105,15 +107,35 @@ class Separable(LinearOperator):
             self._factors = (u_r, s_r, v_r, u_c, s_c, v_c)
         return self._factors
 
-    def _order(self, height: int, width: int) -> torch.Tensor:
+    def _turns_on(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """U and V^T of rows and of columns on a tensor's device."""
+        key = (like.device, like.dtype)
+        if key not in self._turns:
+            u_r, _, v_r, u_c, _, v_c = self._decomposed()
+            self._turns[key] = (u_r.to(like), v_r.to(like), u_c.to(like), v_c.to(like))
+        return self._turns[key]
+
+    def _order(self, height: int, width: int, device: torch.device) -> torch.Tensor:
         """Flat places of a (B, height, width) array: those with a singular value first."""
-        if (height, width) not in self._orders:
+        key = (height, width, device)
+        if key not in self._orders:
             _, s_r, _, _, s_c, _ = self._decomposed()
             has = torch.zeros(self.in_shape[0], height, width, dtype=torch.bool)
             has[:, : len(s_r), : len(s_c)] = True
             flat = has.reshape(-1)
-            self._orders[height, width] = torch.cat([torch.nonzero(flat).reshape(-1), torch.nonzero(~flat).reshape(-1)])
-        return self._orders[height, width]
+            places = torch.cat([torch.nonzero(flat).reshape(-1), torch.nonzero(~flat).reshape(-1)])
+            self._orders[key] = places.to(device)
+        return self._orders[key]
+
+    def _listed(self, turned: torch.Tensor) -> torch.Tensor:
+        """Coordinates (B, height, width) as a flat vector."""
+        return turned.reshape(-1)[self._order(turned.shape[1], turned.shape[2], turned.device)]
+
+    def _placed(self, coordinates: torch.Tensor, shape: Shape) -> torch.Tensor:
+        """A flat vector as coordinates of that shape."""
+        flat = torch.empty_like(coordinates)
+        flat[self._order(*shape[1:], coordinates.device)] = coordinates
+        return flat.reshape(shape)
 
     def singulars(self) -> torch.Tensor:
         """(n,) products of the singular values of both matrices, band by band."""
@@ -122,29 +144,23 @@ class Separable(LinearOperator):
 
     def vt(self, cube: torch.Tensor) -> torch.Tensor:
         """Flat coordinates of an input."""
-        _, _, v_r, _, _, v_c = self._decomposed()
-        turned = v_r.to(cube) @ cube @ v_c.to(cube).T
-        return turned.reshape(-1)[self._order(*self.in_shape[1:])]
+        _, v_r, _, v_c = self._turns_on(cube)
+        return self._listed(v_r @ cube @ v_c.T)
 
     def v(self, coordinates: torch.Tensor) -> torch.Tensor:
         """The input with these coordinates."""
-        _, _, v_r, _, _, v_c = self._decomposed()
-        flat = torch.empty_like(coordinates)
-        flat[self._order(*self.in_shape[1:])] = coordinates
-        return v_r.to(flat).T @ flat.reshape(self.in_shape) @ v_c.to(flat)
+        _, v_r, _, v_c = self._turns_on(coordinates)
+        return v_r.T @ self._placed(coordinates, self.in_shape) @ v_c
 
     def ut(self, cube: torch.Tensor) -> torch.Tensor:
         """Flat coordinates of an output."""
-        u_r, _, _, u_c, _, _ = self._decomposed()
-        turned = u_r.to(cube).T @ cube @ u_c.to(cube)
-        return turned.reshape(-1)[self._order(*self.out_shape[1:])]
+        u_r, _, u_c, _ = self._turns_on(cube)
+        return self._listed(u_r.T @ cube @ u_c)
 
     def u(self, coordinates: torch.Tensor) -> torch.Tensor:
         """The output with these coordinates."""
-        u_r, _, _, u_c, _, _ = self._decomposed()
-        flat = torch.empty_like(coordinates)
-        flat[self._order(*self.out_shape[1:])] = coordinates
-        return u_r.to(flat) @ flat.reshape(self.out_shape) @ u_c.to(flat).T
+        u_r, _, u_c, _ = self._turns_on(coordinates)
+        return u_r @ self._placed(coordinates, self.out_shape) @ u_c.T
 
 
 @final

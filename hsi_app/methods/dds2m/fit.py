@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,14 +48,16 @@ class Fitted:
     """What a run found.
 
     cube : (B, H, W) in half ranges; spread : the same shape, standard deviation of the network's outputs around it
-    updates : made; curve : rows of (update, held-out mean square in units of the noise, loss over its limit, mean and
-    variance of the residual noise)
+    updates : made; kept : update whose state this is
+    curve : rows of (update, held-out mean square in units of the noise, loss over its limit, mean and variance of the
+        residual noise)
     reason : why the run stopped
     """
 
     cube: torch.Tensor
     spread: torch.Tensor
     updates: int
+    kept: int
     curve: list[list[float]]
     reason: str
 
@@ -99,30 +101,37 @@ class Run:
         self.best, self.best_power = self.guess, self.power
         self.state = tied.begin(start[bands], float(self.levels[0]), self._fresh(start[bands]))
         self.curve: list[list[float]] = []
+        # Loss over its limit 1 - alpha_bar, mean and variance of the residual, at the last look.
+        self.told = [0.0, 0.0, 1.0]
         if lesson is not None:
-            self._look(start, [0.0, 0.0, 1.0])
+            self._look(start)
 
-    def fitted(self, job: Job, watch: Watch) -> Fitted:
-        """Run to the end of the schedule, or until held-out samples are predicted no better."""
+    def fitted(self, job: Job, watch: Watch, beside: Mapping[str, torch.Tensor]) -> Fitted:
+        """Run to the end of the schedule, or until held-out samples are predicted no better.
+
+        beside : what else a checkpoint shall keep
+        """
         reason = "the end of the schedule was reached"
         while self.update < self.params.updates:
-            told = self._step()
-            watch(self.update, self.guess, f"residual mean {told[1]:+.3f}, variance {told[2]:.2f}")
-            if self.update % LOOK_EVERY == 0 or self.update == self.params.updates:
-                self._look(self.guess, told)
-                if self.params.stop == "held-out" and self.judge.is_past:
-                    reason = f"held-out samples were predicted no better for {self.params.patience} updates"
-                    break
-            job.keep(self.state_dict)
+            is_look = (self.update + 1) % LOOK_EVERY == 0 or self.update + 1 == self.params.updates
+            self._step(is_look)
+            if is_look:
+                self._look(self.guess)
+            watch(self.update, self.guess, f"residual mean {self.told[1]:+.3f}, variance {self.told[2]:.2f}")
+            if is_look and self.params.stop == "held-out" and self.judge.is_past:
+                reason = f"held-out samples were predicted no better for {self.params.patience} updates"
+                break
+            job.keep(lambda: {**self.state_dict(), **beside})
         at_best = self.params.stop == "held-out"
         cube, power = (self.best, self.best_power) if at_best else (self.guess, self.power)
-        return Fitted(cube, power.clamp_min(0).sqrt(), self.update, self.curve, reason)
+        kept = self.judge.kept if at_best else self.update
+        return Fitted(cube, power.clamp_min(0).sqrt(), self.update, kept, self.curve, reason)
 
     def _fresh(self, like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=self.draws, device=like.device)
 
-    def _step(self) -> tuple[float, float, float]:
-        """One state of the chain; returns the loss over its limit 1 - alpha_bar, mean and variance of the residual."""
+    def _step(self, is_look: bool) -> None:
+        """One state of the chain; before a look it notes how the fit goes, which a device must be waited for."""
         sigma, after = (float(level) for level in self.levels[self.update : self.update + 2])
         hidden = None if self.lesson is None else self.lesson.hide(self.draws)
         shown, base = (self.images, None) if self.lesson is None else self.lesson.shown(hidden)
@@ -136,14 +145,14 @@ class Run:
                 loss.backward()
             self.optimiser.step()
         cube = cube.detach()
-        left = self._left(cube)
+        if is_look:
+            left = self._left(cube) / sigma
+            ratio = loss.detach() * (1 + sigma**2) / sigma**2
+            self.told = torch.stack([ratio, left.mean(), left.var()]).tolist()
         self._average(cube, hidden)
         self.update += 1
-        stats = torch.stack([left.mean() / sigma, left.var() / sigma**2, loss.detach() * (1 + sigma**2) / sigma**2])
-        mean, variance, ratio = stats.tolist()
         guess = self.guess[self.bands]
         self.state = self.tied.follow(self.state, guess, sigma, after, self._fresh(guess))
-        return ratio, mean, variance
 
     def _left(self, cube: torch.Tensor) -> torch.Tensor:
         """What a cube leaves of the state, where there is something to learn from.
@@ -167,11 +176,11 @@ class Run:
         self.guess = self.guess + share * gap
         self.power = (1 - share) * (self.power + share * gap.square())
 
-    def _look(self, cube: torch.Tensor, told: tuple[float, float, float] | list[float]) -> None:
+    def _look(self, cube: torch.Tensor) -> None:
         if self.judge.look(self.update, cube):
             self.best, self.best_power = self.guess.clone(), self.power.clone()
         error = self.judge.curve[-1][1] / self.noise_std**2
-        self.curve.append([float(self.update), error, *(float(value) for value in told)])
+        self.curve.append([float(self.update), error, *self.told])
 
     # What a checkpoint keeps
 
@@ -186,7 +195,8 @@ class Run:
             "weight": self.weight, "guess": self.guess, "power": self.power, "best": self.best,
             "best power": self.best_power, "chain": self.state, "draws": self.draws.get_state(),
             "curve": torch.tensor(self.curve, dtype=torch.float64),
-            "judge": torch.tensor(self.judge.curve, dtype=torch.float64),
+            "judge": torch.tensor(self.judge.curve, dtype=torch.float64), "kept": torch.tensor(self.judge.kept),
+            "best errors": torch.zeros(0) if self.judge.best is None else self.judge.best,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
@@ -206,4 +216,7 @@ class Run:
         )
         self.draws.set_state(state["draws"])
         self.curve = state["curve"].tolist()
+        self.told = self.curve[-1][2:] if self.curve else self.told
+        self.judge.kept = int(state["kept"])
+        self.judge.best = state["best errors"].to(device) if self.curve else None
         self.judge.curve = [(int(update), error) for update, error in state["judge"].tolist()]

@@ -23,12 +23,12 @@ LEAST_COPIED, TRIES = 0.4, 16
 def choose_entries(problem: Problem, data: Whitened, share: float, seed: int) -> torch.Tensor:
     """(B, h, w) bool, samples to hold out where the grid is the observed one.
 
-    Where whole pixels are missing the question is how well gaps are filled: the pattern of the gaps is laid over pixels
-    that are there. Elsewhere single samples are drawn, by their place in the scene.
+    Where whole pixels are to be filled the question is how well that is done: the pattern of the gaps is laid over
+    pixels that are there. Elsewhere single samples are drawn, by their place in the scene.
     """
     seen = data.ok.any(0)
     gaps = ~seen
-    if bool(gaps.any()) and bool(seen.any()):
+    if problem.task == "inpaint" and bool(gaps.any()) and bool(seen.any()):
         shift = (int(gaps.shape[0] * 0.382) or 1, int(gaps.shape[1] * 0.382) or 1)
         copied = copied_gaps(gaps, seen, torch.Generator().manual_seed(seed), first=shift)
         return _some_whole(copied, int(GAP_FACTOR * share * float(seen.sum())), seed) & data.ok
@@ -77,7 +77,7 @@ def _some_whole(gaps: torch.Tensor, pixels: int, seed: int) -> torch.Tensor:
 
 @dataclass(eq=False)
 class Judge:
-    """Compares cubes with what was held out, and remembers the best.
+    """Compares cubes with what was held out, and tells the one to keep.
 
     Parameters
     ----------
@@ -85,6 +85,8 @@ class Judge:
     entries : (B, H, W) bool where they lie, or None
     operator, bands : what takes a cube to the observed grid, and which of its bands are held out, or None
     patience : updates without a better judgement after which to stop
+    slack : standard errors by which a later cube may look worse than the best and still be kept; errors in gaps are few
+        and large, and held-out gaps alone cannot tell apart what differs by less
     """
 
     truth: torch.Tensor
@@ -92,7 +94,10 @@ class Judge:
     operator: LinearOperator | None
     bands: torch.Tensor | None
     patience: int
+    slack: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list)
+    kept: int = 0
+    best: torch.Tensor | None = None
 
     def seen_of(self, cube: torch.Tensor) -> torch.Tensor:
         """(n,) what a cube says of the held-out samples."""
@@ -106,21 +111,33 @@ class Judge:
         return self.operator.forward(whole)[self.bands].reshape(-1)
 
     def look(self, update: int, cube: torch.Tensor) -> bool:
-        """Judge a cube; True where it is the best so far."""
-        error = float((self.seen_of(cube) - self.truth).square().mean()) if self.truth.numel() else 0.0
-        is_best = not self.curve or error < min(value for _, value in self.curve)
-        self.curve.append((update, error))
-        return is_best
+        """Judge a cube; True where it is the one to keep so far."""
+        errors = self._by_pixel((self.seen_of(cube) - self.truth).square())
+        self.curve.append((update, float(errors.sum()) / max(self.truth.numel(), 1)))
+        if self.best is None or float(errors.sum()) < float(self.best.sum()):
+            self.best = errors
+            is_kept = True
+        else:
+            # The difference of two cubes pixel by pixel: what both find hard does not count (Breiman et al. 1984).
+            worse = errors - self.best
+            uncertain = float(worse.std()) * len(worse) ** 0.5 if len(worse) > 1 else 0.0
+            is_kept = float(worse.sum()) < self.slack * uncertain
+        self.kept = update if is_kept else self.kept
+        return is_kept
 
-    @property
-    def best_update(self) -> int:
-        """Update after which the held-out samples were predicted best."""
-        return min(self.curve, key=lambda point: point[1])[0]
+    def _by_pixel(self, errors: torch.Tensor) -> torch.Tensor:
+        """Sums over the bands of each pixel that was held out."""
+        if self.entries is None:
+            count = int(self.bands.sum()) if self.bands is not None else 1
+            return errors.reshape(max(count, 1), -1).sum(0)
+        pixels = torch.nonzero(self.entries.flatten(1))[:, 1]
+        sums = errors.new_zeros(self.entries[0].numel()).index_add_(0, pixels, errors)
+        return sums[self.entries.any(0).reshape(-1)]
 
     @property
     def is_past(self) -> bool:
         """True where the run has gone on for the whole patience without a better judgement."""
-        return bool(self.curve) and self.curve[-1][0] - self.best_update >= self.patience
+        return bool(self.curve) and self.curve[-1][0] - self.kept >= self.patience
 
     def share_of(self, start: torch.Tensor, found: torch.Tensor) -> float:
         """Weight in [0, 1] of ``found`` against ``start`` that predicts the held-out samples best."""

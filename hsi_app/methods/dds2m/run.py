@@ -9,7 +9,7 @@ import torch
 from hsi_app.bands import BandAxis
 from hsi_app.diffusion.ddrm import Mixing, Tied
 from hsi_app.jobs import Job
-from hsi_app.methods.dds2m.fit import Fitted, Run
+from hsi_app.methods.dds2m.fit import Fitted, Run, Watch
 from hsi_app.methods.dds2m.generator import Generator
 from hsi_app.methods.dds2m.held_out import Judge, choose_entries
 from hsi_app.methods.dds2m.spec import Dds2mParameters
@@ -22,6 +22,8 @@ from hsi_app.problem import Problem, Restoration
 
 # The forming cube is shown every so many updates.
 SHOW_EVERY = 10
+# See ``Judge``, where whole pixels are filled.
+GAP_SLACK = 1.0
 # Share of the progress that the first estimate takes.
 FIRST = 0.1
 
@@ -45,12 +47,16 @@ def restore(problem: Problem, params: Dds2mParameters, job: Job) -> Restoration:
     if min(problem.shape_out[1:]) < DCT_SIDE:
         # Too few pixels for a network to learn from.
         return setting.restoration(
-            setting.start, torch.zeros_like(setting.start), {"stopped": "too small to learn from"}
+            setting.whole, torch.zeros_like(setting.whole), {"stopped": "too small to learn from"}
         )
     total = power = torch.zeros_like(setting.start)
     shown = _Picture(problem, data, setting.half)
     trace: dict[str, Any] = {}
-    for index in range(params.samples):
+    kept = job.kept()
+    if kept is not None:
+        total, power = kept["total"].to(total), kept["squares"].to(power)
+        job.went_on()
+    for index in range(0 if kept is None else int(kept["index"]), params.samples):
         part = job.part(FIRST + (1 - FIRST) * index / params.samples, (1 - FIRST) / params.samples)
         name = f"run {index + 1} of {params.samples}, " if params.samples > 1 else ""
 
@@ -60,10 +66,11 @@ def restore(problem: Problem, params: Dds2mParameters, job: Job) -> Restoration:
                 update / params.updates, f"{name}update {update} of {params.updates}, {text}", preview, problem.place
             )
 
-        found, share = setting.run(index, part, watch)
+        beside = {"index": torch.tensor(index), "total": total, "squares": power}
+        found, share = setting.run(index, part, watch, kept, beside)
+        kept = None
         cube = setting.with_held_out(found.cube, share) if setting.has_estimate else found.cube
-        if index == 0:
-            trace = _trace(found, setting, share)
+        trace = _trace(found, setting, share)
         total = total + cube
         power = power + (found.spread.square() if params.samples == 1 else cube.square())
     mean = total / params.samples
@@ -108,7 +115,10 @@ class _Setting:
                 filled = torch.where(ok, filled, problem.operator.forward(self.start))
             self.operator = Separable(len(kept), problem.operator.rows, problem.operator.cols)
             observed, truth = filled[kept], filled[held].reshape(-1)
-        self.judge_of = lambda: Judge(truth, entries, problem.operator, held, params.patience)
+        # Only where gaps are to be filled they matter: elsewhere they stay.
+        fills = problem.task == "inpaint"
+        slack = GAP_SLACK if entries is not None and fills and not bool(data.ok.any(0).all()) else 0.0
+        self.judge_of = lambda: Judge(truth, entries, problem.operator, held, params.patience, slack)
         self.observed, self.kept, self.entries = observed, kept, entries
         # From all samples, for the end.
         self.whole = self.start
@@ -116,10 +126,20 @@ class _Setting:
             maps = self._estimate(data.ok, first.part(0.5, 0.5))
             self.far = torch.isnan(maps[0])
             self.whole = self._lifted(maps.nan_to_num(0.0) / self.half)
-        self.seen = ok.any(0) if problem.scale == 1 else torch.ones(height, width, dtype=torch.bool, device=device)
+        self.seen = ok.any(0) if fills else torch.ones(height, width, dtype=torch.bool, device=device)
 
-    def run(self, index: int, job: Job, watch: Any) -> tuple[Fitted, float]:
-        """The fit with the random numbers of that index, and how far to go from the estimate to what it found."""
+    def run(
+        self,
+        index: int,
+        job: Job,
+        watch: Watch,
+        kept: dict[str, torch.Tensor] | None = None,
+        beside: dict[str, torch.Tensor] | None = None,
+    ) -> tuple[Fitted, float]:
+        """The fit with the random numbers of that index, and how far to go from the estimate to what it found.
+
+        kept : where an earlier one of that index was, or None; beside : what else a checkpoint shall keep
+        """
         place, params = self.problem.place, self.params
         draws = job.generator(self.problem.device, place.row, place.col, index)
         size = self._size()
@@ -135,11 +155,9 @@ class _Setting:
         judge = self.judge_of()
         start = self.start if self.has_estimate else torch.zeros_like(self.start)
         fit = Run(params, generator, tied, self.kept, lesson, images, start, judge, noise_std, draws)
-        kept = job.kept()
-        if kept is not None and int(kept["index"]) == index:
+        if kept is not None:
             fit.load_state_dict(kept)
-            job.went_on()
-        found = fit.fitted(job, watch)
+        found = fit.fitted(job, watch, beside or {})
         return found, judge.share_of(self.start, found.cube) if self.has_estimate else 1.0
 
     def with_held_out(self, found: torch.Tensor, share: float) -> torch.Tensor:
@@ -147,7 +165,7 @@ class _Setting:
 
         What was held out has served its end. Where whole pixels were, there is nothing left to guess.
         """
-        given_back = self.data.ok.any(0) & ~self.seen if self.problem.scale == 1 else torch.zeros_like(self.seen)
+        given_back = self.data.ok.any(0) & ~self.seen if self.problem.scale == 1 else ~self.seen
         return self.whole + share * (found - self.start) * ~given_back
 
     def restoration(self, cube: torch.Tensor, spread: torch.Tensor, trace: dict[str, Any]) -> Restoration:
@@ -186,9 +204,7 @@ def _trace(found: Fitted, setting: _Setting, share: float) -> dict[str, Any]:
     return {
         "rank": setting.data.basis.shape[1],
         "updates": found.updates,
-        "kept_update": int(min(found.curve, key=lambda row: row[1])[0])
-        if setting.params.stop == "held-out"
-        else found.updates,
+        "kept_update": found.kept,
         "stopped": found.reason,
         "share_of_fit": round(share, 3),
         "curve": [[round(value, 6) for value in row] for row in found.curve],

@@ -134,7 +134,7 @@ class Dds2mParameters(Parameters):
     sigma: str = parameter(
         "",
         "Standard deviation of the noise in the units of the cube, where it is known: a number, or one for each band"
-        " with commas between; measured band by band when empty.",
+        " with commas between; measured band by band when empty, or where samples are doubted.",
         source="regression of each band on the others when measured",
     )
     outliers: Literal["auto", "on", "off"] = parameter(
@@ -152,7 +152,7 @@ SPEC = MethodSpec(
     parameters=Dds2mParameters,
     run="hsi_app.methods.dds2m.run:restore",
     prepare="hsi_app.methods.dds2m.prepare:prepare",
-    extent=Extent("tile", margin_px=48, overlap_px=24, align_px=24, memory_factor=16.0, pixel_bytes=6000),
+    extent=Extent("tile", margin_px=48, overlap_px=24, align_px=24, memory_factor=28.0, pixel_bytes=24_000),
     is_stochastic=True,
     references=(
         Reference(

@@ -56,6 +56,7 @@ def survey(
     outliers : split stripes, dead lines and impulses off, or look whether there are any
     faint : components below the noise edge to add to the basis, where every sample is there and believed
     noise_std : (B,) standard deviation of the noise in scaled units where it is known; measured when not given
+        and where samples are doubted
 
     Returns
     -------
@@ -104,7 +105,7 @@ def survey(
             on_step=lambda f: job.step(0.4 + 0.3 * f, "robust subspace"),
         )
         subspace, stuck, outlier_share = fit.subspace, fit.stuck, fit.outlier_share
-        if not reject and float(valid.float().mean()) < MOSTLY_OBSERVED:
+        if not reject and (noise_std is not None or float(valid.float().mean()) < MOSTLY_OBSERVED):
             if noise_std is not None:
                 subspace = replace(subspace, noise_std=noise)
             subspace = fit_factors(
