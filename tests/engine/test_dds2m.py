@@ -474,12 +474,37 @@ def test_a_judge_of_bands_sees_them_as_the_observation_does() -> None:
     torch.testing.assert_close(judge.seen_of(cube), operator.forward(cube)[held].reshape(-1))
 
 
+def slack_judge(slack: float) -> tuple[Judge, torch.Tensor, torch.Tensor]:
+    """A judge of 200 whole pixels, what they truly are, and noise to be wrong by."""
+    entries = torch.zeros(3, 20, 20, dtype=torch.bool)
+    entries[:, :10] = True
+    truth, noise = torch.randn(2, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    return Judge(truth[entries], entries, None, None, 20, slack), truth, noise
+
+
+def test_a_better_cube_is_kept_and_a_worse_one_is_not() -> None:
+    judge, truth, noise = slack_judge(0.0)
+    looks = [judge.look(update, truth + wrong * noise) for update, wrong in ((0, 0.3), (10, 0.2), (20, 0.21))]
+    assert looks == [True, True, False]
+    assert judge.kept == 10
+
+
+@pytest.mark.parametrize(("wrong", "is_kept"), [(0.21, True), (0.4, False)])
+def test_with_slack_a_later_cube_is_kept_unless_it_is_surely_worse(wrong: float, is_kept: bool) -> None:
+    judge, truth, noise = slack_judge(1.0)
+    judge.look(0, truth + 0.2 * noise)
+    # Wrong elsewhere: of 200 pixels no one could tell whether 5 % more error is more.
+    assert judge.look(10, truth + wrong * noise.flip(1, 2)) == is_kept
+    assert judge.kept == (10 if is_kept else 0)
+
+
 def scripted(monkeypatch: pytest.MonkeyPatch, errors: Callable[[int], float]) -> None:
     """Let every judge find these errors, whatever it sees."""
 
     def look(self: Judge, update: int, cube: torch.Tensor) -> bool:
         is_best = not self.curve or errors(update) < min(value for _, value in self.curve)
         self.curve.append((update, errors(update)))
+        self.kept = update if is_best else self.kept
         return is_best
 
     monkeypatch.setattr(Judge, "look", look)

@@ -144,10 +144,7 @@ class _Setting:
         draws = job.generator(self.problem.device, place.row, place.col, index)
         size = self._size()
         floor = -(self.data.mean / self.data.std)[:, 0, 0] / self.half
-        basis = self.data.basis
-        if params.spectra == "untrained" and params.rank is not None and params.rank > basis.shape[1]:
-            basis = torch.cat([basis, basis.new_zeros(len(basis), params.rank - basis.shape[1])], dim=1)
-        generator = Generator(params, basis, size, floor, draws)
+        generator = Generator(params, self.data.basis, size, floor, draws)
         lesson = Lesson(self.maps, size[:, None, None], self.seen) if self.has_estimate else None
         images = None if self.has_estimate else generator.noise_images(self.seen.shape[0], self.seen.shape[1], draws)
         noise_std = 1 / self.half
