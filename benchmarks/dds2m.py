@@ -58,9 +58,16 @@ def masked_fill(given: Any, truth: Cube) -> np.ndarray:
             basis = np.linalg.eigh(centred @ centred.T)[1][:, -rank:]
             low = basis @ (basis.T @ centred) + mean
             filled = np.where(seen, values, low)
-        psnr = float(np.mean(-10 * np.log10(((low - clean) ** 2).mean(1))))
-        best = max(best, (psnr, low), key=lambda pair: pair[0])
+        found = float(np.mean(-10 * np.log10(((low - clean) ** 2).mean(1))))
+        best = max(best, (found, low), key=lambda pair: pair[0])
     return best[1].reshape(truth.shape).astype(np.float32)
+
+
+def psnr(values: np.ndarray, truth: Cube) -> float:
+    """As ``hsi-app score`` tells it for a reference in [0, 1], without the other figures."""
+    clean = truth.read()
+    errors = ((np.clip(values, 0, clean.max()) - clean) ** 2).mean((1, 2))
+    return float(np.mean(10 * np.log10(clean.max() ** 2 / errors)))
 
 
 def report(case: str, name: str, scenes: list[str], restorer: Callable[[Any, Cube], np.ndarray]) -> None:
@@ -72,9 +79,9 @@ def report(case: str, name: str, scenes: list[str], restorer: Callable[[Any, Cub
         values = np.nan_to_num(restorer(given, truth))
         seconds.append(time.perf_counter() - began)
         scores.append(score(truth.replace(values, name), truth))
-    psnr, sam = (float(np.mean([one[key] for one in scores])) for key in ("psnr", "sam"))
+    mean, sam = (float(np.mean([one[key] for one in scores])) for key in ("psnr", "sam"))
     each = " ".join(f"{one['psnr']:.2f}/{one['sam']:.2f}" for one in scores)
-    print(f"{case:22} {name:34} {psnr:6.2f} dB {sam:5.2f} deg {np.mean(seconds):6.1f} s   ({each})", flush=True)
+    print(f"{case:22} {name:34} {mean:6.2f} dB {sam:5.2f} deg {np.mean(seconds):6.1f} s   ({each})", flush=True)
 
 
 def quality(cases: list[str], scenes: list[str], methods: list[str]) -> None:
@@ -123,22 +130,23 @@ def oracle(cases: list[str], scenes: list[str]) -> None:
             setting = settings[0]
             judge = setting.judge_of()
             span = found.record["scaling"]
-            curve = {}
+            curve, results = {}, {}
             for update, guess in looks:
                 share = judge.share_of(setting.start, guess)
                 values = setting.restoration(setting.with_held_out(guess, share), guess, {}).values.numpy()
                 bare = setting.restoration(guess, guess, {}).values.numpy()
-                scores = [score(truth.replace(v * span["span"] + span["offset"], ""), truth) for v in (values, bare)]
-                curve[update] = [scores[0]["psnr"], scores[1]["psnr"], scores[0]["sam"]]
+                curve[update] = [psnr(v * span["span"] + span["offset"], truth) for v in (values, bare)]
+                results[update] = values * span["span"] + span["offset"]
             # What a run would have kept that had stopped by itself.
             patience = Dds2mParameters().patience
             stopped = next((of for at, of in kept if at - of >= patience), kept[-1][1])
             best = max(curve, key=lambda update: curve[update][0])
             last = max(curve)
             chosen, end, top = curve[stopped][0], curve[last], curve[best][0]
+            sam = score(truth.replace(results[stopped], ""), truth)["sam"]
             bare = max(pair[1] for pair in curve.values())
             print(
-                f"{case:22} {scene:20} kept {stopped:4} {chosen:.2f} dB {curve[stopped][2]:.2f} deg"
+                f"{case:22} {scene:20} kept {stopped:4} {chosen:.2f} dB {sam:.2f} deg"
                 f"  oracle {best:4} {top:.2f} dB  end {last:4} {end[0]:.2f} dB;"
                 f" the fit alone: best {bare:.2f} dB, end {end[1]:.2f} dB",
                 flush=True,

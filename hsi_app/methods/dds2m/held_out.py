@@ -18,6 +18,7 @@ from hsi_app.problem import Problem
 GAP_FACTOR = 3.0
 # Gaps are copied where they would not lie on gaps again if more of them than this would show.
 LEAST_COPIED, TRIES = 0.4, 16
+LEAST_BANDS = 3
 
 
 def choose_entries(problem: Problem, data: Whitened, share: float, seed: int) -> torch.Tensor:
@@ -35,6 +36,12 @@ def choose_entries(problem: Problem, data: Whitened, share: float, seed: int) ->
     drawn = anchored_noise(len(data.ok), problem.place, seed, 3).to(data.ok.device)
     quantile = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(share))
     return (drawn < quantile) & data.ok
+
+
+def choose_bands(bands: int, share: float) -> list[int]:
+    """Bands to hold out where the grid is coarser or blurred: evenly spread, and three where there are enough."""
+    count = max(round(share * bands), min(LEAST_BANDS, bands // 4))
+    return [int((index + 0.5) * bands / count) for index in range(count)]
 
 
 def copied_gaps(
@@ -112,8 +119,13 @@ class Judge:
 
     def look(self, update: int, cube: torch.Tensor) -> bool:
         """Judge a cube; True where it is the one to keep so far."""
+        if self.truth.numel() == 0:
+            # Nobody to ask: the longer it learned the better.
+            self.curve.append((update, 0.0))
+            self.kept = update
+            return True
         errors = self._by_pixel((self.seen_of(cube) - self.truth).square())
-        self.curve.append((update, float(errors.sum()) / max(self.truth.numel(), 1)))
+        self.curve.append((update, float(errors.sum()) / self.truth.numel()))
         if self.best is None or float(errors.sum()) < float(self.best.sum()):
             self.best = errors
             is_kept = True

@@ -11,7 +11,7 @@ from hsi_app.diffusion.ddrm import Mixing, Tied
 from hsi_app.jobs import Job
 from hsi_app.methods.dds2m.fit import Fitted, Run, Watch
 from hsi_app.methods.dds2m.generator import Generator
-from hsi_app.methods.dds2m.held_out import Judge, choose_entries
+from hsi_app.methods.dds2m.held_out import Judge, choose_bands, choose_entries
 from hsi_app.methods.dds2m.spec import Dds2mParameters
 from hsi_app.methods.dds2m.start import Lesson, estimate
 from hsi_app.methods.lowrank.denoise import DCT_SIDE
@@ -94,9 +94,10 @@ class _Setting:
         if problem.operator is None:
             entries = choose_entries(problem, data, params.hold_out, job.seed)
             ok = data.ok & ~entries
-        elif bands > 1:
-            held[:: max(round(1 / params.hold_out), 2)] = True
+        else:
+            held[choose_bands(bands, params.hold_out)] = True
             kept = kept[~held]
+            ok = data.ok & ~held[:, None, None]
         first = job.part(0.03, FIRST - 0.03)
         self.maps = self._estimate(ok, first.part(0.0, 0.5))
         self.far = torch.isnan(self.maps[0])
@@ -111,8 +112,8 @@ class _Setting:
             assert isinstance(problem.operator, Separable)
             # Samples that are missing on the coarse grid, and stay so, are filled for the decomposition.
             filled = data.believed / self.half
-            if not bool(ok.all()):
-                filled = torch.where(ok, filled, problem.operator.forward(self.start))
+            if not bool(data.ok.all()):
+                filled = torch.where(data.ok, filled, problem.operator.forward(self.start))
             self.operator = Separable(len(kept), problem.operator.rows, problem.operator.cols)
             observed, truth = filled[kept], filled[held].reshape(-1)
         # Only where gaps are to be filled they matter: elsewhere they stay.
@@ -122,7 +123,7 @@ class _Setting:
         self.observed, self.kept, self.entries = observed, kept, entries
         # From all samples, for the end.
         self.whole = self.start
-        if entries is not None and bool(entries.any()):
+        if not torch.equal(ok, data.ok):
             maps = self._estimate(data.ok, first.part(0.5, 0.5))
             self.far = torch.isnan(maps[0])
             self.whole = self._lifted(maps.nan_to_num(0.0) / self.half)
@@ -203,6 +204,6 @@ def _trace(found: Fitted, setting: _Setting, share: float) -> dict[str, Any]:
         "updates": found.updates,
         "kept_update": found.kept,
         "stopped": found.reason,
-        "share_of_fit": round(share, 3),
+        "share_of_fit": round(share, 3) if found.kept else 0.0,
         "curve": [[round(value, 6) for value in row] for row in found.curve],
     }

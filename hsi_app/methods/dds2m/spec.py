@@ -79,7 +79,8 @@ class Dds2mParameters(Parameters):
     )
     simplex: bool = parameter(
         False,
-        "Maps that are not negative and add to one, spectra that are not negative: abundances and endmembers.",
+        "Maps that are not negative and add to one, spectra no lower than the darkest samples of the scene: abundances"
+        " and endmembers.",
         source="linear mixing; not in " + _PAPER,
         advanced=True,
     )
