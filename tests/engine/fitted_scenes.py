@@ -60,10 +60,6 @@ def noisy_of(clean: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
     return (clean + np.random.default_rng(seed).normal(0, sigma, clean.shape)).astype(np.float32)
 
 
-def psnr(values: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean(-10 * np.log10(np.square(np.clip(values, 0, 1) - truth).mean((1, 2)))))
-
-
 def smooth(bands: int = 12, height: int = 24, width: int = 32) -> np.ndarray:
     return mixed_scene(bands, height, width)[0]
 

@@ -39,3 +39,22 @@ def _grey(name: str, height: int, width: int, turns: int) -> np.ndarray:
     square = np.rot90(grey[top : top + side, left : left + side], turns)
     small: np.ndarray = transform.resize(square, (height, width), anti_aliasing=True)
     return (small - small.min()) / np.ptp(small)
+
+
+def psnr(values: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean(-10 * np.log10(np.square(np.clip(values, 0, 1) - truth).mean((1, 2)))))
+
+
+def svd(values: np.ndarray, rank: int) -> np.ndarray:
+    left, scale, right = np.linalg.svd(values.reshape(len(values), -1), full_matrices=False)
+    return ((left[:, :rank] * scale[:rank]) @ right[:rank]).reshape(values.shape)
+
+
+def filled(values: np.ndarray, rank: int = 3, rounds: int = 40) -> np.ndarray:
+    """Iterated low-rank fill, the classical answer to missing samples."""
+    seen = np.isfinite(values)
+    mean = np.array([band[ok].mean() for band, ok in zip(values, seen, strict=True)])
+    found = np.where(seen, values, mean[:, None, None])
+    for _ in range(rounds):
+        found = np.where(seen, values, svd(found, rank))
+    return svd(found, rank)

@@ -29,14 +29,13 @@ from tests.engine.fitted_scenes import (
     gappy_small,
     noisy_of,
     problem_of,
-    psnr,
     run,
     setting_of,
     small,
     smooth,
     with_dead_columns,
 )
-from tests.engine.reference_cube import photo_cube
+from tests.engine.reference_cube import photo_cube, psnr
 
 TOO_SMALL = "too small to learn from"
 

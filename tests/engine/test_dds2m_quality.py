@@ -13,7 +13,7 @@ from hsi_app.cube import Cube
 from hsi_app.metrics import score
 from hsi_app.runner import Result, Settings, restore
 from tests.conftest import mixed_scene
-from tests.engine.reference_cube import photo_cube
+from tests.engine.reference_cube import filled, photo_cube, psnr, svd
 
 pytestmark = pytest.mark.slow
 
@@ -30,27 +30,8 @@ def run(values: np.ndarray, task: str = "denoise", /, **options: Any) -> Result:
     return restore(Cube(values, BandAxis(len(values))), "dds2m", options, settings)
 
 
-def psnr(values: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean(-10 * np.log10(np.square(np.clip(values, 0, 1) - truth).mean((1, 2)))))
-
-
 def sam(values: np.ndarray, truth: np.ndarray) -> float:
     return float(score(Cube(values.astype(np.float32)), Cube(truth))["sam"])
-
-
-def svd(values: np.ndarray, rank: int) -> np.ndarray:
-    left, scale, right = np.linalg.svd(values.reshape(len(values), -1), full_matrices=False)
-    return ((left[:, :rank] * scale[:rank]) @ right[:rank]).reshape(values.shape)
-
-
-def filled(values: np.ndarray, rank: int, rounds: int = 40) -> np.ndarray:
-    """Iterated low-rank fill, the classical answer to missing samples."""
-    seen = np.isfinite(values)
-    mean = np.array([band[ok].mean() for band, ok in zip(values, seen, strict=True)])
-    found = np.where(seen, values, mean[:, None, None])
-    for _ in range(rounds):
-        found = np.where(seen, values, svd(found, rank))
-    return svd(found, rank)
 
 
 def noisy_of(truth: np.ndarray, seed: int = 0) -> np.ndarray:

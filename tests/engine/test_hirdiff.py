@@ -21,7 +21,7 @@ from hsi_app.metrics import score
 from hsi_app.runner import Result, Settings, restore
 from hsi_app.scene import Scene
 from hsi_app.tiling import Window
-from tests.engine.reference_cube import photo_cube
+from tests.engine.reference_cube import filled, photo_cube, psnr, svd
 
 SIGMA = 50 / 255
 
@@ -29,25 +29,6 @@ SIGMA = 50 / 255
 def run(values: np.ndarray, task: str = "denoise", /, *, seed: int = 0, **options: Any) -> Result:
     settings = Settings(task=task, device="cpu", seed=seed, keep_observed=False if task == "inpaint" else None)
     return restore(Cube(values, BandAxis(len(values))), "hirdiff", options, settings)
-
-
-def psnr(values: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean(-10 * np.log10(np.square(np.clip(values, 0, 1) - truth).mean((1, 2)))))
-
-
-def svd(values: np.ndarray, rank: int) -> np.ndarray:
-    left, scale, right = np.linalg.svd(values.reshape(len(values), -1), full_matrices=False)
-    return ((left[:, :rank] * scale[:rank]) @ right[:rank]).reshape(values.shape)
-
-
-def filled(values: np.ndarray, rank: int = 3, rounds: int = 40) -> np.ndarray:
-    """Iterated low-rank fill, the classical answer to missing samples."""
-    seen = np.isfinite(values)
-    mean = np.array([band[ok].mean() for band, ok in zip(values, seen, strict=True)])
-    found = np.where(seen, values, mean[:, None, None])
-    for _ in range(rounds):
-        found = np.where(seen, values, svd(found, rank))
-    return svd(found, rank)
 
 
 def noisy_of(truth: np.ndarray, sigma: float = SIGMA, seed: int = 0) -> np.ndarray:

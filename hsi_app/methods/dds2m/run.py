@@ -8,6 +8,7 @@ import torch
 
 from hsi_app.bands import BandAxis
 from hsi_app.diffusion.ddrm import Mixing, Tied
+from hsi_app.diffusion.running import Running
 from hsi_app.jobs import Job
 from hsi_app.methods.dds2m.fit import Fitted, Run, Watch
 from hsi_app.methods.dds2m.generator import Generator
@@ -49,14 +50,15 @@ def restore(problem: Problem, params: Dds2mParameters, job: Job) -> Restoration:
         return setting.restoration(
             setting.whole, torch.zeros_like(setting.whole), {"stopped": "too small to learn from"}
         )
-    total = power = torch.zeros_like(setting.start)
+    samples = Running(0, torch.zeros_like(setting.start), torch.zeros_like(setting.start))
     shown = _Picture(problem, data, setting.half)
     trace: dict[str, Any] = {}
+    spread = torch.zeros_like(setting.start)
     kept = job.kept()
     if kept is not None:
-        total, power = kept["total"].to(total), kept["squares"].to(power)
+        samples = Running(int(kept["index"]), *(kept[name].to(setting.start) for name in ("mean", "power of runs")))
         job.went_on()
-    for index in range(0 if kept is None else int(kept["index"]), params.samples):
+    for index in range(samples.count, params.samples):
         part = job.part(FIRST + (1 - FIRST) * index / params.samples, (1 - FIRST) / params.samples)
         name = f"run {index + 1} of {params.samples}, " if params.samples > 1 else ""
 
@@ -66,17 +68,18 @@ def restore(problem: Problem, params: Dds2mParameters, job: Job) -> Restoration:
                 update / params.updates, f"{name}update {update} of {params.updates}, {text}", preview, problem.place
             )
 
-        beside = {"index": torch.tensor(index), "total": total, "squares": power}
+        beside = {
+            "index": torch.tensor(index),
+            "mean": torch.as_tensor(samples.mean),
+            "power of runs": torch.as_tensor(samples.power),
+        }
         found, share = setting.run(index, part, watch, kept, beside)
         kept = None
-        cube = setting.with_held_out(found.cube, share) if setting.has_estimate else found.cube
-        trace = _trace(found, setting, share)
-        total = total + cube
-        power = power + (found.spread.square() if params.samples == 1 else cube.square())
-    mean = total / params.samples
+        samples.add(setting.with_held_out(found.cube, share) if setting.has_estimate else found.cube)
+        trace, spread = _trace(found, setting, share), found.spread
     if params.samples > 1:
-        power = (power - params.samples * mean.square()) / (params.samples - 1)
-    return setting.restoration(mean, power.clamp_min(0).sqrt(), trace)
+        spread = torch.as_tensor(samples.variance).sqrt()
+    return setting.restoration(torch.as_tensor(samples.mean), spread, trace)
 
 
 class _Setting:

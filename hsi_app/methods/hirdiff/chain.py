@@ -13,6 +13,7 @@ from hsi_app.bands import BandAxis
 from hsi_app.diffusion.data_term import data_term
 from hsi_app.diffusion.frame import anchored_noise, band_frame, component_frame, from_triples, to_triples
 from hsi_app.diffusion.prior import VIEWS, Prior
+from hsi_app.diffusion.running import Running
 from hsi_app.diffusion.sample import sample
 from hsi_app.diffusion.schedule import chain
 from hsi_app.jobs import Job
@@ -59,7 +60,7 @@ def form(
     bars = chain(params.schedule, params.steps, params.rate, None if pure else params.start).tolist()
     picture = _Picture(problem, data, lift)
     count, window = params.samples or 1, problem.place.scaled(problem.scale)
-    total, wavering, samples = torch.zeros_like(images), torch.zeros_like(images), _Running()
+    total, wavering, samples = torch.zeros_like(images), torch.zeros_like(images), Running()
     for index in range(count):
         settling = _Settling(params.steps)
 
@@ -93,30 +94,11 @@ def form(
     return Formed(values, spread, (wavering / count, lift), trace)
 
 
-class _Running:
-    """Variance of images that come one by one (Welford 1962)."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._mean: torch.Tensor | float = 0.0
-        self._power: torch.Tensor | float = 0.0
-
-    def add(self, images: torch.Tensor) -> None:
-        self._count += 1
-        gap = images - self._mean
-        self._mean = self._mean + gap / self._count
-        self._power = self._power + gap * (images - self._mean)
-
-    @property
-    def variance(self) -> torch.Tensor | float:
-        return self._power / max(self._count - 1, 1)
-
-
 class _Settling:
     """Variance of the guesses over the second half of a chain, when they should have settled."""
 
     def __init__(self, steps: int) -> None:
-        self._first, self._guesses = steps // 2, _Running()
+        self._first, self._guesses = steps // 2, Running()
 
     def add(self, step: int, images: torch.Tensor) -> None:
         if step > self._first:
