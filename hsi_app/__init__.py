@@ -15,6 +15,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from hsi_app.bands import BandAxis
     from hsi_app.cube import Cube
+    from hsi_app.fusion.result import Fusion
+    from hsi_app.fusion.runner import FusionSettings, fuse
     from hsi_app.georef import GeoRef
     from hsi_app.io import open_cube, save_cube
     from hsi_app.io.spectral_library import read_library, write_library
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _HOME = {
     "BandAxis": "hsi_app.bands",
     "Cube": "hsi_app.cube",
+    "Fusion": "hsi_app.fusion.result",
+    "FusionSettings": "hsi_app.fusion.runner",
     "GeoRef": "hsi_app.georef",
     "Job": "hsi_app.jobs",
     "Result": "hsi_app.runner",
@@ -38,6 +42,7 @@ _HOME = {
     "SpectralLibrary": "hsi_app.library",
     "Unmixing": "hsi_app.unmixing.result",
     "degrade": "hsi_app.physics.degrade",
+    "fuse": "hsi_app.fusion.runner",
     "open_cube": "hsi_app.io",
     "read_library": "hsi_app.io.spectral_library",
     "restore": "hsi_app.runner",
@@ -52,6 +57,8 @@ _HOME = {
 __all__ = [
     "BandAxis",
     "Cube",
+    "Fusion",
+    "FusionSettings",
     "GeoRef",
     "Job",
     "Result",
@@ -59,6 +66,7 @@ __all__ = [
     "SpectralLibrary",
     "Unmixing",
     "degrade",
+    "fuse",
     "open_cube",
     "read_library",
     "restore",

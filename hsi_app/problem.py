@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from hsi_app.fusion.grids import Grids
     from hsi_app.physics.operator import LinearOperator
     from hsi_app.tiling import Window
 
@@ -24,14 +25,17 @@ class Problem:
     Parameters
     ----------
     observed : (B, H, W) float32 tensor on the working device, scaled to about [0, 1]; 0 where missing; for 'sr' on
-        the coarse grid
+        the coarse grid; for 'fuse' the part of the hyperspectral image under the tile, without pixels where it is not
+        known which that is
     valid : (B, H, W) bool tensor, True where observed
-    task : 'denoise', 'destripe', 'inpaint', 'sr', 'deblur', 'dehaze'
+    task : 'denoise', 'destripe', 'inpaint', 'sr', 'deblur', 'dehaze', 'unmix', 'fuse'
     wavelengths_nm : (B,) float array, or None
-    window : where the tensors lie in the scene, or None for a scene of its own
+    window : where the tensors lie in the scene, for 'fuse' in the multispectral image, or None for a scene of its own
     operator : what the observation did to the cube beside noise and gaps, or None for nothing; takes ``shape_out``
     shared : what the method's ``prepare`` found for the whole scene
-    guide : (b, H', W') float32 tensor of a second image (fusion), or None
+    guide : for 'fuse', (b, H', W') float32 tensor of the multispectral image, brought to what the spectral response
+        makes of spectra on the scale of ``observed``; 0 where missing
+    grids : for 'fuse', from the grid of ``guide`` to that of ``observed`` and back, or None where that is not known
     """
 
     observed: torch.Tensor
@@ -42,6 +46,7 @@ class Problem:
     operator: LinearOperator | None = None
     shared: Shared = field(default_factory=dict)
     guide: torch.Tensor | None = None
+    grids: Grids | None = None
 
     @property
     def device(self) -> torch.device:
@@ -55,7 +60,9 @@ class Problem:
 
     @property
     def shape_out(self) -> tuple[int, int, int]:
-        """(B, H', W') that the restored values must have: that of ``observed``, for 'sr' on the finer grid."""
+        """(B, H', W') that the restored values must have: that of ``observed``, on the finer grid of 'sr' or 'fuse'."""
+        if self.guide is not None:
+            return self.observed.shape[0], *self.guide.shape[1:]
         bands, height, width = self.observed.shape if self.operator is None else self.operator.in_shape
         return bands, height, width
 

@@ -43,7 +43,7 @@ def run_record(
         "options": params.plain(),
         "settings": dict(settings),
         "seed": job.seed,
-        "input": _describe(cube),
+        "input": describe_cube(cube),
         "output": None if out is None else str(out),
         "scaling": {"offset": scene.scaling.offset, "span": scene.scaling.span},
         "shared": {key: np.asarray(value).tolist() for key, value in shared.items() if np.size(value) <= 1024},
@@ -69,7 +69,8 @@ def history_line(spec: MethodSpec, params: Parameters, task: str) -> str:
     return f"{task} with {spec.id} ({given})"
 
 
-def _describe(cube: Cube) -> dict[str, Any]:
+def describe_cube(cube: Cube) -> dict[str, Any]:
+    """Name, path, shape, type, bad bands and map frame."""
     bands, height, width = cube.shape
     return {
         "name": cube.name,

@@ -23,6 +23,7 @@ _COMMANDS = {
     "degrade": "hsi_app.cli.degrade",
     "restore": "hsi_app.cli.restore",
     "unmix": "hsi_app.cli.unmix",
+    "fuse": "hsi_app.cli.fuse",
     "score": "hsi_app.cli.score",
     "methods": "hsi_app.cli.methods",
     "cite": "hsi_app.cli.methods:cite",
@@ -130,7 +131,7 @@ def _explain(error: Exception) -> tuple[int, str]:
 @click.version_option(versions().get("hsi-app", "unknown"), prog_name="hsi-app")
 @click.option("--traceback", is_flag=True, expose_value=False, help="Show where an error arose; allowed anywhere.")
 def cli() -> None:
-    """Restore and unmix hyperspectral images, and see what was taken away and what is not explained."""
+    """Restore, sharpen and unmix hyperspectral images, and see what was taken away and what is not explained."""
 
 
 def main() -> None:

@@ -30,11 +30,14 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "deblur": "Undo a blur",
         "dehaze": "Remove haze",
         "unmix": "Find materials and their fractions",
+        "fuse": "Sharpen with a finer multispectral image (fusion)",
     }
 )
 
-# What a method makes: a cube like the one it was given, or materials and abundances.
-Kind = Literal["restore", "unmix"]
+# What a method makes: a cube like the one it was given, materials and abundances, or one cube of two images.
+Kind = Literal["restore", "unmix", "fuse"]
+# Tasks that are a kind of their own: such a method offers no other.
+_OWN_KIND: Mapping[str, Kind] = MappingProxyType({"unmix": "unmix", "fuse": "fuse"})
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Extent:
     overlap_px : px blended between neighbours, for methods whose tiles do not agree exactly
     align_px : tiles begin at multiples of this, for methods that work on a grid of patches
     multiple_of : height and width of what the method is given must be multiples of this
-    memory_factor : peak bytes of a run over the bytes of its float32 input
+    coarse_margin_px : for 'fuse', context around a tile in px of the hyperspectral image
+    memory_factor : peak bytes of a run over the bytes of its float32 input; for 'fuse', of its float32 result
     finer_factor : for 'sr', the bytes beside these over the bytes of the float32 result; None for methods that work on
         the finer grid throughout, which take ``memory_factor`` times the result instead
     pixel_bytes : further peak bytes for each pixel of the result, however few its bands, as networks take
@@ -60,6 +64,7 @@ class Extent:
     overlap_px: int = 0
     align_px: int = 1
     multiple_of: int = 1
+    coarse_margin_px: int = 0
     memory_factor: float = 6.0
     finer_factor: float | None = None
     pixel_bytes: int = 0
@@ -84,7 +89,10 @@ class MethodSpec:
     ``run`` and ``prepare`` are 'module:function'. ``run(problem, params, job) -> Restoration`` restores or unmixes one
     cube or tile. ``prepare(scene, params, task, job) -> Shared`` runs once per scene before any tile, so that
     all tiles share one subspace, noise level or factor. A method of the task 'unmix' has no other; it prepares what
-    ``hsi_app.unmixing.model.Model`` reads.
+    ``hsi_app.unmixing.model.Model`` reads. Neither has one of the task 'fuse': its ``prepare`` is given a
+    ``hsi_app.fusion.pair.Pair`` in place of the scene, its ``run`` the tiles of the multispectral image.
+
+    needs_registration : for 'fuse', True where the method must know where one image lies on the other
     """
 
     id: str
@@ -100,18 +108,20 @@ class MethodSpec:
     weights: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     limits: tuple[str, ...] = ()
+    needs_registration: bool = False
 
     def __post_init__(self) -> None:
         unknown = [task for task in self.tasks if task not in TASKS]
         if unknown or not self.tasks:
             raise ParameterError(f"method '{self.id}' lists tasks {self.tasks}; known are {', '.join(TASKS)}.")
-        if "unmix" in self.tasks and (len(self.tasks) > 1 or self.prepare is None):
-            raise ParameterError(f"method '{self.id}' unmixes; it needs 'prepare' and can have no other task.")
+        for task in _OWN_KIND:
+            if task in self.tasks and (len(self.tasks) > 1 or self.prepare is None):
+                raise ParameterError(f"method '{self.id}' is to {task}; it needs 'prepare' and can have no other task.")
 
     @property
     def kind(self) -> Kind:
         """What it makes."""
-        return "unmix" if "unmix" in self.tasks else "restore"
+        return _OWN_KIND.get(self.tasks[0], "restore")
 
     def check_task(self, task: str | None) -> str:
         """The task to do: the one asked for, or the method's first.
@@ -157,6 +167,11 @@ _BUILT_IN = {
     "l12-nmf": "hsi_app.methods.unmixing.spec:L12_NMF",
     "rrlbs": "hsi_app.methods.unmixing.spec:RRLBS",
     "sunsal": "hsi_app.methods.unmixing.spec:SUNSAL",
+    "joint": "hsi_app.methods.fusion.spec:JOINT",
+    "u2mdn": "hsi_app.methods.fusion.spec:U2MDN",
+    "ridge": "hsi_app.methods.fusion.spec:RIDGE",
+    "gsa": "hsi_app.methods.fusion.spec:GSA",
+    "cnmf": "hsi_app.methods.fusion.spec:CNMF",
 }
 
 

@@ -89,8 +89,7 @@ def gaussian_response(centres_nm: np.ndarray, fwhm_nm: np.ndarray, at_nm: np.nda
             f"a band at {centres[outside][0]:g} nm lies outside the cube's {at.min():g} to {at.max():g} nm."
         )
     response = np.exp(-0.5 * ((at[None, :] - centres[:, None]) / (widths[:, None] * FWHM_TO_STD)) ** 2)
-    # Narrow bands may be unevenly spaced: weigh each by the interval it stands for.
-    response *= np.gradient(at)[None, :] if at.size > 1 else 1.0
+    response *= _intervals(at)
     return np.asarray(response / response.sum(axis=1, keepdims=True))
 
 
@@ -102,7 +101,7 @@ def tabled_response(table_nm: np.ndarray, table: np.ndarray, at_nm: np.ndarray) 
     """
     at = np.asarray(at_nm, float)
     response = np.stack([np.interp(at, table_nm, column, left=0.0, right=0.0) for column in np.asarray(table).T])
-    response *= np.gradient(at)[None, :] if at.size > 1 else 1.0
+    response *= _intervals(at)
     total = response.sum(axis=1, keepdims=True)
     if (total <= 0).any():
         raise OperatorError(
@@ -110,3 +109,12 @@ def tabled_response(table_nm: np.ndarray, table: np.ndarray, at_nm: np.ndarray) 
             f" {at.max():g} nm do not overlap in band {int(np.argmin(total)) + 1}."
         )
     return np.asarray(response / total)
+
+
+def _intervals(at: np.ndarray) -> np.ndarray:
+    """(B,) what each of unevenly spaced bands stands for, nm; a band beside a gap does not stand for the gap."""
+    if at.size < 2:
+        return np.ones(at.size)
+    step = np.abs(np.diff(at))
+    before, after = np.concatenate([step[:1], step]), np.concatenate([step, step[-1:]])
+    return np.asarray(np.minimum((before + after) / 2, 1.5 * np.minimum(before, after)))

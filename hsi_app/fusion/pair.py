@@ -1,0 +1,181 @@
+"""Two images of one ground on their way through fusion, brought to one scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hsi_app.errors import CapabilityError, CubeError
+from hsi_app.scene import Scene
+from hsi_app.tiling import Window
+
+if TYPE_CHECKING:
+    import torch
+
+    from hsi_app.fusion.grids import Grids
+    from hsi_app.fusion.placement import Placement
+
+# Spectra and pixels that a method learns from; smaller images are taken whole.
+LEARNED_PX = 2**15
+# Rows of the hyperspectral image worked on at a time where all of the multispectral one is averaged.
+STRIP_ROWS = 64
+# Coarse pixels around a window that a point spread function and a cubic interpolation reach.
+REACH_PX = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """What fusion methods prepare from.
+
+    Parameters
+    ----------
+    hsi : hyperspectral image (B, h, w), scaled proportionally from physical numbers
+    msi : multispectral image (b, H, W), scaled likewise, by a number of its own
+    response : (b, B) array, rows add to one: bands of the multispectral image as means of those of the other
+    gain, offset : (b,) arrays: gain * msi + offset is what ``response`` makes of spectra on the scale of ``hsi``
+    placement : where the pixels of ``msi`` lie on ``hsi``, or None where that is not known
+    psf_fwhm : of what a pixel of ``hsi`` sees, in its pixels; None = the square of the pixel
+    levelled : for a placement with a rotation: ``hsi`` and the placement on a level grid, else None
+    """
+
+    hsi: Scene
+    msi: Scene
+    response: np.ndarray
+    gain: np.ndarray
+    offset: np.ndarray
+    placement: Placement | None = None
+    psf_fwhm: float | None = None
+    levelled: tuple[torch.Tensor, Placement] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors live."""
+        return self.hsi.device
+
+    @property
+    def ratio(self) -> float:
+        """Pixels of ``msi`` to one of ``hsi`` along a side; 1 where not known."""
+        return 1.0 if self.placement is None else float(np.sqrt(np.prod(self.placement.ratio)))
+
+    def mixed_bands(self) -> torch.Tensor:
+        """(b, B) ``response`` as a float32 tensor on the device."""
+        import torch
+
+        return torch.from_numpy(np.asarray(self.response, np.float32)).to(self.device)
+
+    @cached_property
+    def spectra(self) -> torch.Tensor:
+        """(B, N) float32 tensor of complete hyperspectral pixels, all or an even sample of them.
+
+        Raises CubeError if no pixel has all bands.
+        """
+        import torch
+
+        pieces = []
+        for values, valid in self.hsi.sample(LEARNED_PX):
+            complete = valid.all(0).reshape(-1)
+            pieces.append(values.reshape(values.shape[0], -1)[:, complete])
+        spectra = torch.cat(pieces, 1)
+        if spectra.shape[1] < 2:
+            raise CubeError(
+                f"'{self.hsi.cube.name}' has {spectra.shape[1]} pixels with all bands observed; a fusion learns from"
+                " those. Mark bands with gaps as bad, or fill them first."
+            )
+        return spectra
+
+    def matched(self, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """(b, H, W) scaled values of ``msi`` brought to the scale of the projected spectra; 0 where missing."""
+        import torch
+
+        gain, offset = (torch.from_numpy(column.astype(np.float32)).to(values) for column in (self.gain, self.offset))
+        return torch.where(valid, values * gain[:, None, None] + offset[:, None, None], 0.0)
+
+    def guide(self, window: Window | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Matched values (b, H, W) of a window of ``msi`` and where all bands were observed, (H, W) bool."""
+        values, valid = self.msi.tensors(window)
+        return self.matched(values, valid), valid.all(0)
+
+    def guide_pixels(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """(b, n) matched complete pixels of ``msi``, at most ``count``, drawn from an even sample.
+
+        Raises CubeError if there is none.
+        """
+        import torch
+
+        pieces = []
+        for window in self.msi.sample_windows(max(LEARNED_PX, count)):
+            values, complete = self.guide(window)
+            pieces.append(values[:, complete])
+        pixels = torch.cat(pieces, 1)
+        if not pixels.shape[1]:
+            raise CubeError(f"'{self.msi.cube.name}' has no pixel with all bands observed; nothing can be sharpened.")
+        chosen = torch.randperm(pixels.shape[1], generator=generator, device=generator.device)[:count]
+        return pixels[:, chosen.to(pixels.device)]
+
+    @property
+    def coarse_shape(self) -> tuple[int, int]:
+        """(h, w) of the level grid of the hyperspectral image."""
+        if self.levelled is not None:
+            height, width = self.levelled[0].shape[1:]
+            return int(height), int(width)
+        return self.hsi.shape[1], self.hsi.shape[2]
+
+    def level_placement(self) -> Placement:
+        """The placement on the level grid; CapabilityError where there is none."""
+        if self.placement is None:
+            raise CapabilityError(
+                "it is not known where one image lies on the other; give both a map frame, or --registration estimate,"
+                " or choose a method that needs no registration (joint, u2mdn, ridge)."
+            )
+        return self.placement if self.levelled is None else self.levelled[1]
+
+    def coarse(self, window: Window | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values (B, h, w) and validity of a window of the level grid of the hyperspectral image."""
+        import torch
+
+        if self.levelled is None:
+            return self.hsi.tensors(window)
+        values = self.levelled[0] if window is None else self.levelled[0][:, *window.slices]
+        valid = torch.isfinite(values)
+        return torch.where(valid, values, 0.0), valid
+
+    def coarse_window(self, window: Window, margin: int = REACH_PX) -> Window:
+        """Part of the level grid under a window of ``msi``, with ``margin`` pixels around it."""
+        return self.level_placement().window(window, self.coarse_shape, margin)
+
+    def fine_window(self, window: Window) -> Window:
+        """Part of ``msi`` that a window of the level grid sees, with what the point spread reaches; may be empty."""
+        top, left = window.row - REACH_PX, window.col - REACH_PX
+        bottom, right = window.row + window.height + REACH_PX - 1, window.col + window.width + REACH_PX - 1
+        corners = self.level_placement().inverse_points(np.array([[top, left], [bottom, right]], float))
+        first = np.clip(np.floor(corners.min(0)), 0, self.msi.shape[1:]).astype(int)
+        last = np.clip(np.ceil(corners.max(0)) + 1, first, self.msi.shape[1:]).astype(int)
+        return Window(int(first[0]), int(first[1]), int(last[0] - first[0]), int(last[1] - first[1]))
+
+    def grids(self, coarse: Window | None = None, fine: Window | None = None) -> Grids:
+        """From windows of ``msi`` to windows of the level grid and back."""
+        from hsi_app.fusion.grids import Grids
+
+        return Grids(
+            self.level_placement(), self.coarse_shape, self.msi.shape[1:], psf_fwhm=self.psf_fwhm,
+            hsi_window=coarse, msi_window=fine,
+        )  # fmt: skip
+
+    def coarse_guide(self) -> torch.Tensor:
+        """(b, h, w) matched ``msi`` as the hyperspectral sensor would see it; NaN where it does not cover a pixel."""
+        import torch
+
+        height, width = self.coarse_shape
+        out = torch.full((self.msi.shape[0], height, width), torch.nan, device=self.device)
+        for top in range(0, height, STRIP_ROWS):
+            coarse = Window(top, 0, min(STRIP_ROWS, height - top), width)
+            fine = self.fine_window(coarse)
+            if not fine.pixels:
+                continue
+            values, complete = self.guide(fine)
+            here = self.grids(coarse, fine).to_coarse(values, complete.expand_as(values))
+            out[:, top : top + coarse.height] = here
+        return out

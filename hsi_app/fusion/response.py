@@ -1,0 +1,236 @@
+"""What the bands of a multispectral image see, on the bands of a hyperspectral one: known, read or looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hsi_app.bands import BandAxis
+from hsi_app.errors import FormatError, OperatorError, ParameterError
+from hsi_app.fusion.sensors import Bands, sensor_bands, sensor_names
+
+_FILES = (".csv", ".txt", ".sli", ".hdr", ".npz", ".npy", ".mat")
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """Spectral response of a multispectral image.
+
+    matrix : (b, B) float64 array >= 0, rows add to one: each band as a mean of hyperspectral ones
+    names : b strings
+    origin : one phrase for people
+    """
+
+    matrix: np.ndarray
+    names: tuple[str, ...]
+    origin: str
+
+    def __post_init__(self) -> None:
+        matrix = np.clip(np.asarray(self.matrix, float), 0, None)
+        total = matrix.sum(axis=1, keepdims=True)
+        if not np.isfinite(matrix).all() or (total <= 0).any():
+            empty = int(np.argmin(np.nan_to_num(total, nan=-1.0)))
+            raise ParameterError(
+                f"band {empty + 1} of the response ({self.origin}) sees none of the hyperspectral bands; leave it out,"
+                " or choose the right sensor or table."
+            )
+        object.__setattr__(self, "matrix", matrix / total)
+
+
+def response_of(text: str | None, hsi: BandAxis, msi: BandAxis) -> Response | None:
+    """What ``--srf`` means for two images.
+
+    Parameters
+    ----------
+    text : None or 'auto' for the widths in the header of the multispectral image; 'estimate'; a sensor, with
+        ':band,band' where not all of its bands are there; or a file: a table of wavelengths and responses, or a matrix
+        of b x B numbers (.csv, .sli, .npz, .npy, .mat), with ':column,column' likewise
+    hsi, msi : the bands that are worked on
+
+    Returns
+    -------
+    Response, or None where it is to be estimated: asked for, or nothing is known.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such sensor or file, its bands are not those of the image, or wavelengths are missing.
+    FormatError
+        If a file cannot be read as a response.
+    """
+    if text == "estimate":
+        return None
+    if text is None or text == "auto":
+        if msi.centres_nm is None or msi.fwhm_nm is None or hsi.centres_nm is None:
+            return None
+        names = msi.names or tuple(msi.label(band) for band in range(msi.count))
+        return Response(_gaussian(msi.centres_nm, msi.fwhm_nm, hsi), tuple(names), "widths in the header of the MSI")
+    source, array, chosen = _parts(text)
+    sensor = sensor_bands(source)
+    if sensor is not None:
+        return _of_sensor(*sensor, chosen, hsi, msi)
+    path = Path(source)
+    if not path.is_file():
+        raise ParameterError(
+            f"'{source}' is no file and no sensor that is known; there are: {', '.join(sensor_names())}, or a table"
+            f" ({', '.join(_FILES[:-2])}, {_FILES[-1]})."
+        )
+    return _of_file(path, array, chosen, hsi, msi)
+
+
+def _parts(text: str) -> tuple[str, str | None, tuple[str, ...]]:
+    """Sensor or file, array in it, and chosen bands: 'a.mat::R:1,2' -> ('a.mat', 'R', ('1', '2'))."""
+    if Path(text).is_file():
+        return text, None, ()
+    source, two, rest = text.partition("::")
+    if two:
+        array, _, chosen = rest.partition(":")
+        return source, array or None, _split(chosen)
+    left, one, chosen = text.rpartition(":")
+    if one and (Path(left).is_file() or sensor_bands(left) is not None):
+        return left, None, _split(chosen)
+    return text, None, ()
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _gaussian(centres_nm: np.ndarray, fwhm_nm: np.ndarray, hsi: BandAxis) -> np.ndarray:
+    from hsi_app.physics.spectral import gaussian_response
+
+    if hsi.centres_nm is None:
+        raise ParameterError(
+            "the hyperspectral image has no wavelengths, so a sensor's bands cannot be laid on it; attach them to its"
+            " header, or give --srf a matrix or 'estimate'."
+        )
+    return gaussian_response(centres_nm, fwhm_nm, hsi.centres_nm)
+
+
+def _of_sensor(name: str, bands: Bands, chosen: Sequence[str], hsi: BandAxis, msi: BandAxis) -> Response:
+    names = _chosen_names(f"sensor {name}", tuple(bands), chosen) if chosen else _recognised(name, bands, msi)
+    if len(names) != msi.count:
+        raise ParameterError(
+            f"{name} has the bands {', '.join(bands)}, the multispectral image has {msi.count}; name those that it has,"
+            f" in its order: --srf {name}:{','.join(list(bands)[: msi.count])}."
+        )
+    centres, widths = np.array([bands[band] for band in names]).T
+    return Response(_gaussian(centres, widths, hsi), names, f"Gaussian bands of {name}")
+
+
+def _recognised(name: str, bands: Bands, msi: BandAxis) -> tuple[str, ...]:
+    """A sensor's bands in the order of the image: by its wavelengths, its band names, or as many as there are."""
+    if msi.centres_nm is not None:
+        found = []
+        for centre in msi.centres_nm:
+            band = min(bands, key=lambda key: abs(bands[key][0] - centre))
+            if abs(bands[band][0] - centre) <= bands[band][1] / 2 and band not in found:
+                found.append(band)
+        if len(found) == msi.count:
+            return tuple(found)
+    if msi.names is not None:
+        plain = {key.lower(): key for key in bands}
+        found = [plain[key] for label in msi.names if (key := label.strip().lower()) in plain]
+        if len(found) == msi.count:
+            return tuple(found)
+    return tuple(bands)
+
+
+def _chosen_names(what: str, known: tuple[str, ...], chosen: Sequence[str]) -> tuple[str, ...]:
+    """Bands by name or by number from 1."""
+    plain = {name.lower(): name for name in known}
+    found = []
+    for wanted in chosen:
+        if wanted.lower() in plain:
+            found.append(plain[wanted.lower()])
+        elif wanted.isdigit() and 1 <= int(wanted) <= len(known):
+            found.append(known[int(wanted) - 1])
+        else:
+            raise ParameterError(f"{what} has no band '{wanted}'; there are: {', '.join(known)}.")
+    return tuple(found)
+
+
+def _of_file(path: Path, array: str | None, chosen: Sequence[str], hsi: BandAxis, msi: BandAxis) -> Response:
+    if path.suffix.lower() in (".csv", ".txt", ".sli", ".hdr"):
+        from hsi_app.io.spectral_library import read_library
+
+        library = read_library(path)
+        if library.centres_nm is None:
+            raise FormatError(f"'{path}' has no wavelengths; a response table needs them in its first column.")
+        table, at, names = np.nan_to_num(library.spectra), library.centres_nm, library.names
+    else:
+        matrix, name = _matrix(path, array, hsi, msi)
+        if _is_table(matrix):
+            # Micrometres, where nothing reaches 100.
+            at = matrix[:, 0] * (1000.0 if matrix[:, 0].max() < 100 else 1.0)
+            table, names = matrix[:, 1:], tuple(str(k) for k in range(1, matrix.shape[1]))
+        else:
+            matrix = matrix if matrix.shape[1] == hsi.count else matrix.T
+            names = tuple(f"{name} {k}" for k in range(1, len(matrix) + 1))
+            return Response(matrix, names, f"matrix {path.name}")
+    if chosen:
+        kept = _chosen_names(f"'{path.name}'", tuple(names), chosen)
+        table, names = table[:, [list(names).index(name) for name in kept]], kept
+    if table.shape[1] != msi.count:
+        raise ParameterError(
+            f"'{path.name}' has {table.shape[1]} responses ({', '.join(names)}), the multispectral image"
+            f" {msi.count} bands; name those that it has, in its order: --srf {path.name}:NAME,NAME."
+        )
+    return Response(_tabled(at, table, hsi, path), tuple(names), f"table {path.name}")
+
+
+def _tabled(at: np.ndarray, table: np.ndarray, hsi: BandAxis, path: Path) -> np.ndarray:
+    from hsi_app.physics.spectral import tabled_response
+
+    if hsi.centres_nm is None:
+        raise ParameterError(
+            f"the hyperspectral image has no wavelengths, so the table '{path.name}' cannot be laid on it; attach them"
+            " to its header."
+        )
+    order = np.argsort(at, kind="stable")
+    try:
+        return tabled_response(at[order], np.clip(table[order], 0, None), hsi.centres_nm)
+    except OperatorError as error:
+        raise ParameterError(f"'{path.name}': {error}") from None
+
+
+def _is_table(matrix: np.ndarray) -> bool:
+    first = matrix[:, 0]
+    return bool(len(first) > 2 and (np.diff(first) > 0).all() and first[0] > 0.2 and matrix.shape[1] > 1)
+
+
+def _matrix(path: Path, array: str | None, hsi: BandAxis, msi: BandAxis) -> tuple[np.ndarray, str]:
+    """The only array of a file that is a table, or a matrix for the two images."""
+    arrays = {name: value for name, value in _arrays(path).items() if value.ndim == 2 and value.dtype.kind in "fiu"}
+    if array is not None:
+        if array not in arrays:
+            raise ParameterError(f"'{path.name}' has no matrix '{array}'; there are: {', '.join(arrays) or 'none'}.")
+        arrays = {array: arrays[array]}
+    sizes = {(msi.count, hsi.count), (hsi.count, msi.count)}
+    fitting = {name: value for name, value in arrays.items() if value.shape in sizes or _is_table(value.astype(float))}
+    if len(fitting) == 1:
+        name, value = next(iter(fitting.items()))
+        return value.astype(float), name
+    shapes = ", ".join(f"{name} {value.shape[0]} x {value.shape[1]}" for name, value in arrays.items()) or "none"
+    raise ParameterError(
+        f"'{path.name}' holds {len(fitting)} matrices that could be the response ({shapes}); needed is one of"
+        f" {msi.count} x {hsi.count}, or wavelengths beside responses. '{path.name}::NAME' picks one."
+    )
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        if path.suffix.lower() == ".npy":
+            return {path.stem: np.load(path, allow_pickle=False)}
+        if path.suffix.lower() == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        from scipy.io import loadmat
+
+        return {name: value for name, value in loadmat(str(path)).items() if isinstance(value, np.ndarray)}
+    # SciPy and NumPy raise whatever their parsers meet in a file that is no such file.
+    except Exception as error:
+        raise FormatError(f"'{path}' cannot be read as a response ({error}); give a table such as .csv.") from error

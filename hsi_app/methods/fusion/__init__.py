@@ -1,0 +1,1 @@
+"""Fusion of a hyperspectral with a sharper multispectral image."""

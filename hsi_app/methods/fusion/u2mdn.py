@@ -1,0 +1,120 @@
+"""u2-MDN, and what makes it ``joint``: its mixtures corrected by what they leave of both images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from hsi_app.fusion.grids import Grids
+from hsi_app.fusion.pair import Pair
+from hsi_app.fusion.regression import Regression, fit_ridge, outlier_weights
+from hsi_app.fusion.signal import Signal, find_signal
+from hsi_app.jobs import Job
+from hsi_app.methods.fusion.dirichlet import Dirichlet, fit_dirichlet
+from hsi_app.methods.fusion.doubt import doubt_limit
+from hsi_app.methods.fusion.spec import U2mdnParameters
+from hsi_app.problem import Problem, Restoration, Shared
+
+# Numbers held for one pixel's code and spectrum are bounded by working on so many pixels at a time.
+CHUNK_PX = 2**15
+# A hyperspectral pixel disagrees with the multispectral image where it does so by as many medians.
+DISAGREES = 6.0
+
+
+def prepare(pair: Pair, params: U2mdnParameters, task: str, job: Job) -> Shared:
+    """Fit the mixtures, and what corrects them."""
+    fit = fit_dirichlet(pair, params, job.part(0.0, 0.95))
+    model, spectra = fit.model, pair.spectra
+    job.step(0.95, "learning what the mixtures leave")
+    mixtures = model.mix(model.codes(model.mixed @ spectra))
+    left = spectra - mixtures
+    seen = model.mixed @ left
+    shared = {
+        "affine": model.affine, "spectra": model.spectra, "mixed": model.mixed,
+        "standard": torch.stack([model.centre, model.spread]),
+    }  # fmt: skip
+    arrays = {key: value.cpu().numpy() for key, value in shared.items()}
+    arrays["doubt_limit"] = doubt_limit(seen.norm(dim=0))
+    arrays["fit"] = np.array([fit.stopped, fit.information])
+    arrays["curve"] = np.array(fit.curve, float).reshape(-1, 2)
+    arrays["reason"] = np.array(fit.reason)
+    lowpass = pair.placement is not None if params.lowpass is None else params.lowpass
+    if params.correction:
+        signal = find_signal(spectra)
+        weights = outlier_weights(left.norm(dim=0))
+        found = fit_ridge(seen, signal.clean(spectra) - mixtures, weights=weights)
+        arrays.update(found.to_shared("correction"))
+    if lowpass:
+        arrays.update(find_signal(spectra).to_shared())
+        arrays["disagreement"] = _disagreement_limit(pair)
+    return arrays
+
+
+def fuse_tile(problem: Problem, params: U2mdnParameters, job: Job) -> Restoration:
+    """Spectra of a tile of the multispectral image."""
+    assert problem.guide is not None
+    shared, device = problem.shared, problem.device
+    model = _model(shared, device)
+    correction = Regression.from_shared(shared, "correction", device) if params.correction else None
+    limit = float(shared["doubt_limit"])
+    bands, height, width = problem.shape_out
+    pixels = problem.guide.reshape(problem.guide.shape[0], -1)
+    values = pixels.new_empty((bands, pixels.shape[1]))
+    doubt = pixels.new_empty(pixels.shape[1])
+    for start in range(0, pixels.shape[1], CHUNK_PX):
+        job.step(start / pixels.shape[1], "spectra from mixtures")
+        here = slice(start, start + CHUNK_PX)
+        spectra = model.mix(model.codes(pixels[:, here]))
+        left = pixels[:, here] - model.mixed @ spectra
+        doubt[here] = left.norm(dim=0) / limit
+        values[:, here] = spectra if correction is None else spectra + correction.predict(left)
+    values = values.reshape(bands, height, width)
+    if "disagreement" in shared and problem.grids is not None:
+        job.step(0.9, "agreeing with the coarse image")
+        values = values + _lowpass_residual(problem, values, problem.grids)
+    stopped, information = shared["fit"].tolist()
+    trace = {
+        "steps": int(stopped), "stop": str(shared["reason"]), "information": information,
+        "components": len(model.spectra), "losses": shared["curve"].tolist(),
+    }  # fmt: skip
+    if correction is not None:
+        trace |= {"strength": correction.strength, "explained": correction.explained}
+    return Restoration(values, extras={"doubt": doubt.reshape(height, width)}, trace=trace)
+
+
+def _model(shared: Mapping[str, np.ndarray], device: torch.device) -> Dirichlet:
+    affine, spectra, mixed, standard = (
+        torch.from_numpy(shared[key]).to(device) for key in ("affine", "spectra", "mixed", "standard")
+    )
+    return Dirichlet(affine, spectra, standard[0], standard[1], mixed)
+
+
+def _disagreement_limit(pair: Pair) -> np.ndarray:
+    """What an ordinary hyperspectral pixel stays below of ``_disagreement``."""
+    values, valid = pair.coarse()
+    found = _disagreement(values, pair.coarse_guide(), pair.mixed_bands())[valid.all(0)]
+    found = found[torch.isfinite(found)]
+    return np.array(DISAGREES * float(found.median()) if found.numel() else 0.0)
+
+
+def _disagreement(coarse: torch.Tensor, seen: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+    """(h, w) distance of what the two images say of the broad bands of a coarse pixel."""
+    return (torch.tensordot(mixed, coarse, 1) - seen).norm(dim=0)
+
+
+def _lowpass_residual(problem: Problem, values: torch.Tensor, grids: Grids) -> torch.Tensor:
+    """(B, H, W) what the coarse image has more than the result has at its resolution, interpolated.
+
+    Pixels of the coarse image that contradict the multispectral one (foreign, spoilt or changed) count less.
+    """
+    assert problem.guide is not None
+    coarse = Signal.from_shared(problem.shared).clean(problem.observed)
+    mixed = torch.from_numpy(problem.shared["mixed"]).to(values)
+    limit = float(problem.shared["disagreement"])
+    apart = _disagreement(problem.observed, grids.to_coarse(problem.guide), mixed)
+    trust = outlier_weights(apart.nan_to_num(0.0), limit)
+    left = torch.where(problem.valid, coarse - grids.to_coarse(values), torch.nan) * trust
+    # Where the coarse image ends, or a pixel of it is seen in part only, there is nothing to agree with.
+    return grids.to_fine(left.nan_to_num(0.0)).nan_to_num(0.0)
