@@ -3,6 +3,7 @@
 xvfb-run python plugins/screenshot.py docs/plugin.png
 xvfb-run python plugins/screenshot.py docs/forming.png forming
 xvfb-run python plugins/screenshot.py docs/filling.png filling
+xvfb-run python plugins/screenshot.py docs/fuse.png fuse
 """
 
 from __future__ import annotations
@@ -68,6 +69,37 @@ def take_forming(path: Path, task: str, method: str, at: int, degradation: str |
     return path
 
 
+def take_fuse(path: Path) -> Path:
+    """Open the noisy sample and the sharp one, fuse them, pin spectra, and save a picture of the window."""
+    import napari
+    from hsi_napari.spectrum_dock import SpectrumDock
+
+    viewer = napari.Viewer()
+    viewer.theme = "dark"
+    viewer.window.resize(*SIZE)
+    (scene,) = viewer.open_sample("hsi-app", "noisy")
+    viewer.open_sample("hsi-app", "sharp")
+    _, dock = viewer.window.add_plugin_dock_widget("hsi-app", "Fuse")
+    spectra = SpectrumDock(viewer)
+    viewer.window.add_dock_widget(spectra, name="Spectrum (hsi-app)", area="bottom")
+    viewer.dims.set_current_step(0, BAND)
+    settle()
+    dock.run()
+    wait(lambda: not dock.run_panel.is_running)
+    if dock.run_panel.message.is_error:
+        raise SystemExit(dock.run_panel.message.text())
+    spectra.first_choice.choose(scene)
+    for place in PINS:
+        spectra.pin(*place)
+    settle()
+    viewer.reset_view()
+    settle()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    viewer.close()
+    return path
+
+
 def take(path: Path, theme: str = "dark") -> Path:
     """Open the sample, preview a region, restore the cube, pin spectra, and save a picture of the window."""
     import napari
@@ -120,5 +152,7 @@ if __name__ == "__main__":
         print(take_forming(place, "sr", "hirdiff", 700))
     elif what == "filling":
         print(take_forming(place, "inpaint", "dds2m", 600, "inpaint-0.9+lines-0.1"))
+    elif what == "fuse":
+        print(take_fuse(place))
     else:
         print(take(place, what))

@@ -121,6 +121,8 @@ class Editor(QObject):
         elif isinstance(widget, QComboBox):
             if widget.isEditable():
                 widget.setEditText("" if value is None else str(value))
+                # Its beginning says most where it is cut off.
+                widget.lineEdit().setCursorPosition(0)
             else:
                 widget.setCurrentIndex(-1 if value is None else widget.findText(str(value)))
         elif isinstance(widget, QLineEdit):

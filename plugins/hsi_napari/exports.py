@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hsi_app.fusion.result import Fusion
     from hsi_app.runner import Result
     from hsi_app.unmixing.result import Unmixing
 
 
-def save_result(result: Result, path: Path) -> Path:
-    """Write the restored cube; an existing file was agreed to in the dialog. Raises OutputError."""
+def save_result(result: Result | Fusion, path: Path) -> Path:
+    """Write the restored or sharpened cube; an existing file was agreed to in the dialog. Raises OutputError."""
     from hsi_app.io import save_cube
 
     return save_cube(result.cube, path, overwrite=True)
@@ -50,6 +51,14 @@ def save_unmixing_report(result: Unmixing, path: Path) -> Path:
     from hsi_app.report.unmixing import write_unmixing_report
 
     page, _ = write_unmixing_report(result, path, overwrite=True)
+    return page
+
+
+def save_fusion_report(result: Fusion, path: Path) -> Path:
+    """Write the report of a fusion: one HTML page and its numbers as JSON beside it. Raises OutputError."""
+    from hsi_app.report.fusion import write_fusion_report
+
+    page, _ = write_fusion_report(result, path, overwrite=True)
     return page
 
 

@@ -13,7 +13,9 @@ from hsi_app.params import Option
 from hsi_napari.editors import Editor
 
 # Where the words of a paper say less than these.
-_WORDS = {"endmembers": "Number of materials", "rois": "Regions", "psf_fwhm": "Width of the blur"}
+_WORDS = {
+    "endmembers": "Number of materials", "rois": "Regions", "psf_fwhm": "Width of the blur", "srf": "Spectral response",
+}  # fmt: skip
 
 
 class OptionForm(QWidget):

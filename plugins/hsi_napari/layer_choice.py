@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -24,6 +24,7 @@ class LayerChoice(QComboBox):
     fits : which layers to list
     nothing : words for choosing none; without it the topmost layer is chosen at first
     follows : choose the layer that a person clicks in the layer list
+    prefers : picks from the listed layers, of which the first is the one chosen before, until a person chooses
     """
 
     chosen = Signal()
@@ -37,8 +38,10 @@ class LayerChoice(QComboBox):
         *,
         nothing: str = "",
         follows: bool = False,
+        prefers: Callable[[Sequence[Layer]], Layer | None] | None = None,
     ) -> None:
         super().__init__(parent)
+        self._prefers, self._is_asked_for = prefers, False
         self._viewer, self._fits, self._nothing = viewer, fits, nothing
         # Weak: the list must not keep a removed layer's data in memory.
         self._layers: list[weakref.ref[Layer] | None] = []
@@ -50,6 +53,7 @@ class LayerChoice(QComboBox):
         if follows:
             links.connect(viewer.layers.selection.events.active, self._follow)
         self.currentIndexChanged.connect(self._tell)
+        self.activated.connect(self._was_asked_for)
         self.refresh()
         if follows:
             self._follow()
@@ -61,9 +65,10 @@ class LayerChoice(QComboBox):
         return None if held is None else held()
 
     def choose(self, layer: Layer | None) -> None:
-        """Choose a layer that is in the list."""
+        """Choose a layer that is in the list, as a person would."""
         for index, held in enumerate(self._layers):
             if (None if held is None else held()) is layer:
+                self._is_asked_for = True
                 self.setCurrentIndex(index)
 
     def refresh(self, event: Any = None) -> None:
@@ -77,7 +82,11 @@ class LayerChoice(QComboBox):
         for layer in found:
             self._layers.append(weakref.ref(layer))
             self.addItem(layer.name)
-        at = next((i for i, held in enumerate(self._layers) if held is not None and held() is before), 0)
+        wanted = before
+        if self._prefers is not None and found and not (self._is_asked_for and before in found):
+            self._is_asked_for = False
+            wanted = self._prefers(sorted(found, key=lambda layer: layer is not before))
+        at = next((i for i, held in enumerate(self._layers) if held is not None and held() is wanted), 0)
         self.setCurrentIndex(at if before is not None or self._layers else -1)
         self.blockSignals(False)
         if self.layer() is not before:
@@ -87,6 +96,9 @@ class LayerChoice(QComboBox):
         active = self._viewer.layers.selection.active
         if active is not None and self._fits(active):
             self.choose(active)
+
+    def _was_asked_for(self, index: int) -> None:
+        self._is_asked_for = True
 
     def _tell(self, index: int) -> None:
         self.chosen.emit()

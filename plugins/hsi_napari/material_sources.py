@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QWidget
 
 from hsi_app.cube import Cube
 from hsi_app.errors import HsiError
+from hsi_napari.browse_button import BrowseButton
 from hsi_napari.layers import cube_of
 from hsi_napari.pin_layer import pinned_pixels
 from hsi_napari.region_files import RegionFiles, region_layers
@@ -30,7 +31,6 @@ _FILES = {
     "library": "Spectral libraries (*.sli *.hdr *.csv *.npz);;All files (*)",
     "rois": "Label images (*.hdr *.tif *.tiff *.npy *.mat *.zarr);;All files (*)",
 }
-_BROWSE_PX = 34
 
 
 class MaterialSources(QObject):
@@ -94,7 +94,7 @@ class MaterialSources(QObject):
     def _complete(self, usual: OptionForm, rare: OptionForm) -> None:
         for name in _FILES:
             if usual.has(name):
-                usual.put_beside(name, self._browse_button(usual, name))
+                usual.put_beside(name, _browse_button(usual, name))
         if not usual.has("endmembers_from"):
             return
         usual.put_below("endmembers_from", self._viewer_buttons())
@@ -133,14 +133,6 @@ class MaterialSources(QObject):
         if not found:
             menu.addAction("no Labels layer of the cube's size").setEnabled(False)
 
-    def _browse_button(self, form: OptionForm, name: str) -> QPushButton:
-        button = QPushButton("…")
-        button.setFixedWidth(_BROWSE_PX)
-        button.setToolTip("Choose a file")
-        button.clicked.connect(lambda: self._browse(form, name))
-        return button
 
-    def _browse(self, form: OptionForm, name: str) -> None:
-        path, _ = QFileDialog.getOpenFileName(self._form.window(), "Choose a file", "", _FILES[name])
-        if path:
-            form.put({name: path})
+def _browse_button(form: OptionForm, name: str) -> BrowseButton:
+    return BrowseButton(_FILES[name], lambda path: form.put({name: path}))

@@ -37,13 +37,22 @@ class MethodDock(Dock):
     """Runs methods of one kind on the chosen cube; a dock of its own says what is done with the result.
 
     A subclass builds its own parts, then calls ``lay_out`` and ``wire`` once.
+
+    Parameters
+    ----------
+    prefers : picks the cube to work on until a person chooses; without it the one clicked in the layer list is chosen
     """
 
-    def __init__(self, napari_viewer: ViewerModel, kind: Kind) -> None:
+    def __init__(
+        self,
+        napari_viewer: ViewerModel,
+        kind: Kind,
+        prefers: Callable[[Sequence[Layer]], Layer | None] | None = None,
+    ) -> None:
         super().__init__(napari_viewer)
         self._worker: JobWorker | None = None
         self._source: Layer | None = None
-        self.cube_choice = LayerChoice(self.viewer, self.links, is_cube, self, follows=True)
+        self.cube_choice = LayerChoice(self.viewer, self.links, is_cube, self, follows=prefers is None, prefers=prefers)
         self.colour = ColourButton(self.viewer, self.cube_choice.layer, self)
         self.facts = Note()
         self.form = MethodForm(self, kind)
@@ -68,8 +77,8 @@ class MethodDock(Dock):
         """Add what a run gave."""
 
     @abstractmethod
-    def _chose(self, layer: Layer | None) -> None:
-        """Another cube was chosen."""
+    def _chose(self, layer: Layer | None) -> bool:
+        """Another cube was chosen; False where a run needs more than that."""
 
     @abstractmethod
     def _follow(self, colours: ThemeColours) -> None:
@@ -146,7 +155,7 @@ class MethodDock(Dock):
 
     def _changed_cube(self) -> None:
         layer = self.cube_choice.layer()
-        self._chose(layer)
+        is_complete = self._chose(layer)
         self.run_panel.allow(False)
         self.colour.setEnabled(layer is not None)
         if layer is None:
@@ -157,7 +166,7 @@ class MethodDock(Dock):
         except HsiError as error:
             self.facts.say(str(error))
             return
-        self.run_panel.allow(True)
+        self.run_panel.allow(is_complete)
 
     def _recolour(self, event: Any = None) -> None:
         colours = theme_colours(self.viewer.theme)
@@ -168,8 +177,8 @@ class MethodDock(Dock):
 
     # ---- building -----------------------------------------------------------------------------------------------
 
-    def lay_out(self, parts: Sequence[QWidget]) -> None:
-        """Put the cube's choice, then these parts in a column that scrolls, and the run panel at its foot."""
+    def lay_out(self, parts: Sequence[QWidget], heading: str = "Cube") -> None:
+        """Put the cube's choice under a heading and these parts in a column that scrolls, the run panel at its foot."""
         body = QWidget()
         rows = QVBoxLayout(body)
         rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
@@ -178,7 +187,7 @@ class MethodDock(Dock):
         choice.setSpacing(6)
         choice.addWidget(self.cube_choice, 1)
         choice.addWidget(self.colour)
-        rows.addWidget(Heading("Cube"))
+        rows.addWidget(Heading(heading))
         rows.addLayout(choice)
         for widget in (self.facts, rule(), *parts):
             rows.addWidget(widget)

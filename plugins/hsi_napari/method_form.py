@@ -3,78 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from hsi_app.methods.registry import TASKS, Kind, MethodSpec, methods
-from hsi_app.optics import DEFAULT_SCALE, SCALES, WIDEST_FWHM_PX, optics_of
-from hsi_app.params import Option, options
+from hsi_app.optics import optics_of
+from hsi_app.params import Parameters, options
 from hsi_napari.forms import OptionForm
+from hsi_napari.run_settings import OPTICS, settings_of
 from hsi_napari.sections import GAP, Heading, Note, Section
 
 if TYPE_CHECKING:
     from hsi_app.runner import Settings
     from hsi_napari.theme import ThemeColours
 
-# How to run, whatever the method; shown and checked like a method's own options.
-SETTINGS = (
-    Option("device", "text", "auto", "Where to compute: auto, cpu, cuda or cuda:1."),
-    Option(
-        "memory", "text", None, "Host memory the run may use, for example 8G.", is_optional=True,
-        unit="auto, or for example 8G", source="three quarters of what is free when not given",
-    ),
-    Option("seed", "int", 0, "Start of the random numbers; same seed, same result.", lower=0, upper=2**31 - 1),
-    Option(
-        "bad_bands", "choice", "keep", "Bands marked bad: pass through unchanged, or restore them too.",
-        choices=("keep", "restore"),
-    ),
-    Option(
-        "keep_observed", "bool", None, "Put observed samples back unchanged.", is_optional=True,
-        source="on when filling gaps, off otherwise",
-    ),
-    Option(
-        "tile", "int", None, "Largest side of a tile.", is_optional=True, lower=32, upper=2**20, unit="px",
-        source="follows from the memory when not given",
-    ),
-)  # fmt: skip
-
-_WIDTH = Option(
-    "psf_fwhm", "float", None, "Full width at half maximum of the Gaussian blur, in pixels of the result.",
-    lower=0.0, upper=WIDEST_FWHM_PX, lower_open=True, unit="px",
-)  # fmt: skip
-# What a task is asked beside the method's own options, whatever the method.
-OPTICS: Mapping[str, tuple[Option, ...]] = {
-    "sr": (
-        Option(
-            "scale", "int", DEFAULT_SCALE, "How many times finer the grid of the result is.",
-            lower=SCALES[0], upper=SCALES[1],
-        ),
-        replace(_WIDTH, is_optional=True, source="equal to the scale when not given"),
-    ),
-    "deblur": (replace(_WIDTH, is_required=True),),
-}  # fmt: skip
-
 # What a method that unmixes is asked first: how many materials, and where they come from. These entries stay when
 # another method is chosen, for they mean the same in all.
 MATERIALS = ("endmembers", "endmembers_from", "pixels", "rois", "library", "materials")
-_TITLE: Mapping[Kind, str] = {"restore": "Restoration", "unmix": "Method"}
+_TITLE: Mapping[Kind, str] = {"restore": "Restoration", "unmix": "Method", "fuse": "Method"}
 # Shown first; the others follow in the order of the registry.
-_RECOMMENDED: Mapping[Kind, str] = {"restore": "lowrank", "unmix": "rrlbs"}
+_RECOMMENDED: Mapping[Kind, str] = {"restore": "lowrank", "unmix": "rrlbs", "fuse": "auto"}
+# No methods but a choice among them, which the engine makes when it has seen the data; nothing runs or prepares them.
+_AUTO: Mapping[Kind, MethodSpec] = {
+    "fuse": MethodSpec(
+        id="auto",
+        title="Automatic",
+        summary="Measure bands, noise and registration, choose the method, and say why.",
+        tasks=("fuse",),
+        parameters=Parameters,
+        run="",
+        prepare="",
+    )
+}
 
 _TITLE_CHARACTERS = 42
-
-
-def settings_of(kind: Kind) -> tuple[Option, ...]:
-    """How to run methods of a kind."""
-    if kind == "restore":
-        return SETTINGS
-    bad_bands = "Bands marked bad: leave them out (keep), or use them too (restore)."
-    # Putting observed samples back is for cubes that were restored.
-    kept = [option for option in SETTINGS if option.name != "keep_observed"]
-    return tuple(replace(o, description=bad_bands) if o.name == "bad_bands" else o for o in kept)
 
 
 class MethodForm(QWidget):
@@ -95,7 +59,8 @@ class MethodForm(QWidget):
         self._shown: OptionForm | None = None
         self._entered: dict[str, Any] = {}
         self.task_choice, self.method_choice = QComboBox(self), QComboBox(self)
-        offered = methods(kind)
+        chooses = {_AUTO[kind].id: _AUTO[kind]} if kind in _AUTO else {}
+        offered = {**chooses, **methods(kind)}
         self._methods = {name: offered[name] for name in sorted(offered, key=lambda name: name != _RECOMMENDED[kind])}
         for task, words in TASKS.items():
             if any(task in spec.tasks for spec in self._methods.values()):
@@ -143,7 +108,7 @@ class MethodForm(QWidget):
 
     def method(self) -> MethodSpec:
         """The chosen method."""
-        return methods()[self.method_choice.currentData()]
+        return self._methods[self.method_choice.currentData()]
 
     def choose(self, task: str, method: str | None = None) -> None:
         """Choose as a person would."""
@@ -153,7 +118,7 @@ class MethodForm(QWidget):
 
     def options(self, method: str | None = None) -> tuple[OptionForm, OptionForm]:
         """The forms of a method's usual and rare options; of the chosen one when not given."""
-        spec = self.method() if method is None else methods()[method]
+        spec = self.method() if method is None else self._methods[method]
         if spec.id not in self._forms:
             listed = sorted(options(spec.parameters), key=lambda option: option.name not in MATERIALS)
             usual = OptionForm([option for option in listed if not option.advanced], self)

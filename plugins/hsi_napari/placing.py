@@ -23,25 +23,29 @@ def placed(data: LayerData, source: Layer | None, offset: tuple[float, float] = 
     factor : how many times finer than ``source`` the layer is
     """
     values, options, kind = data
-    turn, origin = _plane(source)
+    turn, origin = plane_of(source)
     # Pixel centres: with a factor f the first fine centre lies (1 - 1/f) / 2 pixels above the first coarse one.
     first = np.asarray(offset) - (1 - 1 / factor) / 2 + np.asarray(options.get("translate", (0, 0)))[-2:]
     step = turn @ np.diag(np.asarray(options.get("scale", (1, 1)), dtype=float)[-2:] / factor)
     start = origin + turn @ first
     lead = (values.ndim - (1 if options.get("rgb") else 0)) - 2
-    if not (step[0, 1] or step[1, 0]):
-        placing = {
-            "scale": (1,) * lead + tuple(np.diag(step).tolist()),
-            "translate": (0,) * lead + tuple(start.tolist()),
-        }
-    else:
-        affine = np.eye(lead + 3)
-        affine[lead:-1, lead:-1], affine[lead:-1, -1] = step, start
-        placing = {"scale": (1,) * (lead + 2), "translate": (0,) * (lead + 2), "affine": affine}
+    placing = placing_of(step, start, lead)
     return values, {**options, **placing}, kind
 
 
-def _plane(source: Layer | None) -> tuple[np.ndarray, np.ndarray]:
+def placing_of(step: np.ndarray, start: np.ndarray, lead: int) -> dict[str, Any]:
+    """Keyword arguments of a layer with pixels at ``start + step @ (row, col)`` and ``lead`` axes before these."""
+    if not (step[0, 1] or step[1, 0]):
+        return {
+            "scale": (1,) * lead + tuple(np.diag(step).tolist()),
+            "translate": (0,) * lead + tuple(start.tolist()),
+        }
+    affine = np.eye(lead + 3)
+    affine[lead:-1, lead:-1], affine[lead:-1, -1] = step, start
+    return {"scale": (1,) * (lead + 2), "translate": (0,) * (lead + 2), "affine": affine}
+
+
+def plane_of(source: Layer | None) -> tuple[np.ndarray, np.ndarray]:
     """(row, col) of a layer to (y, x) of the world: (2, 2) matrix and (2,) place of the first pixel."""
     if source is None:
         return np.eye(2), np.zeros(2)

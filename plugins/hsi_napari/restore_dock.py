@@ -121,8 +121,9 @@ class RestoreDock(MethodDock):
 
     # ---- keeping the dock in step -------------------------------------------------------------------------------
 
-    def _chose(self, layer: Layer | None) -> None:
+    def _chose(self, layer: Layer | None) -> bool:
         self.mask.layer_choice.refresh()
+        return True
 
     def _changed_task(self) -> None:
         self.mask.setVisible(self.form.task() == "inpaint")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hsi_app.runner import Result
     from hsi_napari.theme import ThemeColours
 
+CUBE_KINDS, REPORT_KINDS = "ENVI (*.hdr);;GeoTIFF (*.tif);;Zarr (*.zarr)", "Report (*.html)"
+
 
 class ResultPanel(ExportSection):
     """The last run of the dock."""
@@ -90,25 +92,33 @@ class ResultPanel(ExportSection):
         self.compare.setText("Show after" if is_before else "Show before")
 
     def _stem(self) -> str:
-        result = self._held()
-        return f"{result.observed.name}_restored".replace(" ", "_").replace("/", "_")
+        return file_stem(f"{self._held().observed.name}_restored")
 
     def _ask_save(self) -> None:
-        kinds = "ENVI (*.hdr);;GeoTIFF (*.tif);;Zarr (*.zarr)"
-        path, kind = QFileDialog.getSaveFileName(self.window(), "Save result", f"{self._stem()}.hdr", kinds)
-        if path:
-            self.save_to(exports.with_extension(path, kind))
+        path = ask_path(self, "Save result", f"{self._stem()}.hdr", CUBE_KINDS)
+        if path is not None:
+            self.save_to(path)
 
     def _ask_recipe(self) -> None:
-        path, kind = QFileDialog.getSaveFileName(self.window(), "Save recipe", "recipe.toml", "Recipe (*.toml)")
-        if path:
-            self.save_recipe_to(exports.with_extension(path, kind))
+        path = ask_path(self, "Save recipe", "recipe.toml", "Recipe (*.toml)")
+        if path is not None:
+            self.save_recipe_to(path)
 
     def _ask_report(self) -> None:
-        name = f"{self._stem()}_report.html"
-        path, kind = QFileDialog.getSaveFileName(self.window(), "Save report", name, "Report (*.html)")
-        if path:
-            self.report_to(exports.with_extension(path, kind))
+        path = ask_path(self, "Save report", f"{self._stem()}_report.html", REPORT_KINDS)
+        if path is not None:
+            self.report_to(path)
+
+
+def ask_path(parent: QWidget, title: str, name: str, kinds: str) -> Path | None:
+    """Have a person name a file to write; None where they do not."""
+    path, kind = QFileDialog.getSaveFileName(parent.window(), title, name, kinds)
+    return exports.with_extension(path, kind) if path else None
+
+
+def file_stem(name: str) -> str:
+    """A name as a part of a file's name."""
+    return name.replace(" ", "_").replace("/", "_")
 
 
 def summary_of(record: Mapping[str, Any]) -> str:

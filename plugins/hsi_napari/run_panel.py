@@ -18,7 +18,9 @@ from hsi_napari.worker import time_left
 _THUMB_PX = 150
 # Steps of the bar; a per mille is finer than its width in pixels.
 _STEPS = 1000
-_WORK: Mapping[Kind, str] = {"restore": "Restore", "unmix": "Unmix"}
+_WORK: Mapping[Kind, str] = {
+    "restore": "Restore the whole cube", "unmix": "Unmix the whole cube", "fuse": "Sharpen the whole cube",
+}  # fmt: skip
 
 
 class RunPanel(QWidget):
@@ -41,7 +43,7 @@ class RunPanel(QWidget):
         self.preview = QPushButton("Preview")
         self.preview.setToolTip("Restore the drawn region, or the visible part, up to 128 × 128 pixels.")
         self.run = QPushButton("Run")
-        self.run.setToolTip(f"{_WORK[kind]} the whole cube. The window stays usable meanwhile.")
+        self.run.setToolTip(f"{_WORK[kind]}. The window stays usable meanwhile.")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop at the next step; nothing is left behind.")
         self.bar = QProgressBar()

@@ -85,8 +85,8 @@ class UnmixDock(MethodDock):
     def _show_results(self) -> None:
         self.bring_into_view(self.results)
 
-    def _chose(self, layer: Layer | None) -> None:
-        """Nothing here depends on the cube before the run."""
+    def _chose(self, layer: Layer | None) -> bool:
+        return True
 
     def _follow(self, colours: ThemeColours) -> None:
         self.results.follow(colours)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from hsi_app.jobs import Job, Progress
 from hsi_app.tiling import Window
 
 if TYPE_CHECKING:
+    from hsi_app.fusion.result import Fusion
     from hsi_app.runner import Result, Settings
     from hsi_app.unmixing.result import Unmixing
 
@@ -91,6 +92,23 @@ def unmixing(cube: Cube, method: str, options: dict[str, Any], settings: Setting
         from hsi_app.unmixing.runner import unmix
 
         return unmix(cube, method, options, settings, job=job)
+
+    return run
+
+
+def fusing(
+    hsi: Cube, msi: Cube, method: str, options: dict[str, Any], settings: Settings, known: Mapping[str, Any]
+) -> Callable[[Job], Fusion]:
+    """What a worker does to sharpen a cube; ``known`` are the settings of how the images belong together."""
+
+    def run(job: Job) -> Fusion:
+        from hsi_app.fusion.runner import FusionSettings, fuse
+
+        how = FusionSettings(
+            device=settings.device, memory=settings.memory, seed=settings.seed, bad_bands=settings.bad_bands,
+            tile=settings.tile, **known,
+        )  # fmt: skip
+        return fuse(hsi, msi, method, options, how, job=job)
 
     return run
 

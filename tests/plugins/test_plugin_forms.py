@@ -207,7 +207,7 @@ def test_settings_that_cannot_work_are_refused_in_one_line(toolkit: Any) -> None
 def test_every_setting_of_the_runner_has_a_field() -> None:
     from dataclasses import fields
 
-    from hsi_napari.method_form import OPTICS, SETTINGS
+    from hsi_napari.run_settings import OPTICS, SETTINGS
 
     from hsi_app.runner import Settings
 

@@ -75,7 +75,7 @@ def test_the_plugin_loads_no_heavy_package_before_it_is_used() -> None:
 @pytest.mark.slow  # starts a second napari
 def test_the_docks_load_no_torch_before_a_run() -> None:
     pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
-    docks = "hsi_napari.restore_dock, hsi_napari.spectrum_dock, hsi_napari.unmix_dock"
+    docks = "hsi_napari.restore_dock, hsi_napari.spectrum_dock, hsi_napari.unmix_dock, hsi_napari.fuse_dock"
     code = f"import sys, {docks}\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
