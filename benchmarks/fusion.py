@@ -149,7 +149,10 @@ def draw(found: dict[str, Any], out: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(2, 2, figsize=(11, 7.5), sharex="col", sharey="row")
-    columns = (("turn", ANGLES, "turn, degrees"), ("shift", [s[0] for s in SHIFTS], "shift along both axes, px of the picture"))
+    columns = (
+        ("turn", ANGLES, "turn, degrees"),
+        ("shift", [s[0] for s in SHIFTS], "shift along both axes, px of the picture"),
+    )
     for col, (kind, xs, label) in enumerate(columns):
         for row, (key, title) in enumerate((("by_band", "PSNR, dB"), ("sam", "SAM, degrees"))):
             axis = axes[row][col]
@@ -179,9 +182,7 @@ def real(out: Path | None) -> list[dict[str, Any]]:
     """The real pair at 3.6 m: no truth, so how the result agrees with the 30 m cube, and pictures to look at."""
     pair, lines, images = berlin(), [], {}
     step = 1 / pair.ratio
-    grids = Grids(
-        Placement((step, 0, step / 2 - 0.5, 0, step, step / 2 - 0.5)), pair.hsi.shape[1:], pair.msi.shape[1:]
-    )
+    grids = Grids(Placement((step, 0, step / 2 - 0.5, 0, step, step / 2 - 0.5)), pair.hsi.shape[1:], pair.msi.shape[1:])
     good = pair.hsi.axis.good
     for row in ("bicubic", "ridge", "gsa", "cnmf", "u2mdn", "joint", "auto"):
         start = time.perf_counter()
@@ -193,7 +194,9 @@ def real(out: Path | None) -> list[dict[str, Any]]:
         seen = np.where(np.isfinite(coarse), pair.hsi.read()[good], np.nan)
         error = np.sqrt(np.nanmean((coarse - seen) ** 2)) / np.sqrt(np.nanmean(seen**2))
         lines.append({"method": row, "relative_error_at_30m": float(error), "seconds": seconds})
-        print(f"  {row:10} differs from the 30 m cube by {100 * error:5.2f} % of its rms   {seconds:6.1f} s", flush=True)
+        print(
+            f"  {row:10} differs from the 30 m cube by {100 * error:5.2f} % of its rms   {seconds:6.1f} s", flush=True
+        )
         # Colours beyond what a camera sees tell whether spectra, and not the picture, were sharpened.
         centres = pair.hsi.axis.centres_nm[good]
         images[row] = values[[int(np.abs(centres - nm).argmin()) for nm in (2200, 1650, 840)]].numpy()
@@ -262,12 +265,20 @@ def memory() -> list[dict[str, Any]]:
             save_cube(replace(cube, values=np.ascontiguousarray(values)), f"{folder}/{name}.hdr")
         for method, registration in (("u2mdn", "none"), ("joint", "frame"), ("gsa", "frame")):
             said = subprocess.run(
-                [sys.executable, "-c", _STREAMED, folder, method, registration], capture_output=True, text=True, check=True
+                [sys.executable, "-c", _STREAMED, folder, method, registration],
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout.split()
             for left in Path(folder).glob("out*"):
                 left.unlink()
-            lines.append({"method": method, "peak_bytes": int(said[-3]), "tiles": int(said[-2]), "seconds": float(said[-1])})
-            print(f"  {method:8} peak {format_bytes(int(said[-3]))}, {said[-2]} tiles, {float(said[-1]):.0f} s", flush=True)
+            lines.append(
+                {"method": method, "peak_bytes": int(said[-3]), "tiles": int(said[-2]), "seconds": float(said[-1])}
+            )
+            print(
+                f"  {method:8} peak {format_bytes(int(said[-3]))}, {said[-2]} tiles, {float(said[-1]):.0f} s",
+                flush=True,
+            )
     return lines
 
 

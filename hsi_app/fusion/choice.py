@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from hsi_app.fusion.pair import Pair
 from hsi_app.methods.registry import method as find_method
@@ -17,9 +16,7 @@ from hsi_app.params import Parameters
 MANY_BANDS = 5
 # Signal over noise of the multispectral image, dB, from which its bands count as clean.
 CLEAN_DB = 45.0
-# A larger share of hyperspectral pixels that contradict the multispectral image is no chance.
-FOREIGN_SHARE = 0.005
-_FOREIGN = 6.0
+# Blocks that noise is read from, and the share of them that counts as calm.
 _BLOCK_PX, _CALMEST = 8, 0.1
 
 
@@ -39,28 +36,24 @@ class Choice:
 def choose(pair: Pair) -> Choice:
     """Choose by the number of bands, their noise, and whether the images line up.
 
-    Few or noisy bands leave a pixel open, which mixtures close (``joint``); many clean ones fix it, and regression is
-    as good in a hundredth of the time: with the detail added to the coarse image where they line up (``gsa``), by
-    itself where they do not (``ridge``).
+    Images that line up are sharpened by ``joint``, which uses both. Where they do not, few or noisy bands leave a
+    spectrum open, which the mixtures of ``joint`` close; many clean ones fix it, and ``ridge`` is as good in a hundredth
+    of the time.
     """
     bands, clean = pair.msi.shape[0], signal_to_noise(pair)
-    lies = "they line up" if pair.placement is not None else "they do not line up"
-    reasons = [f"{bands} multispectral bands at {clean:.0f} dB; {lies}."]
-    if bands < MANY_BANDS:
-        reasons.append("so few bands leave much of a spectrum open; mixtures of the scene's own spectra close it.")
-        return Choice("joint", reasons=tuple(reasons))
-    if clean < CLEAN_DB:
-        reasons.append("the bands are noisy, and a regression would pass that on; mixtures hold it down.")
-        return Choice("joint", reasons=tuple(reasons))
-    if pair.placement is None:
-        reasons.append("many clean bands fix a spectrum; a regression reads it off without any registration.")
+    reasons = [f"{bands} multispectral bands at {clean:.0f} dB or better."]
+    if pair.placement is not None:
+        reasons.append("The images line up, so each pixel can be held to the coarse one above it: joint does so.")
+    elif bands < MANY_BANDS:
+        reasons.append("The images do not line up, and so few bands leave much of a spectrum open: joint holds it to"
+                       " mixtures of the scene's own spectra.")  # fmt: skip
+    elif clean < CLEAN_DB:
+        reasons.append("The images do not line up, and regression would pass the noise of the bands on: joint holds"
+                       " spectra to mixtures of the scene's own.")  # fmt: skip
+    else:
+        reasons.append("The images do not line up, but many clean bands fix a spectrum: ridge reads it off.")
         return Choice("ridge", reasons=tuple(reasons))
-    share = foreign_share(pair)
-    if share > FOREIGN_SHARE:
-        reasons.append(f"{share:.1%} of the hyperspectral pixels contradict the other image; joint lets them count less.")
-        return Choice("joint", reasons=tuple(reasons))
-    reasons.append("many clean bands that line up fix the detail of every band; component substitution adds it.")
-    return Choice("gsa", reasons=tuple(reasons))
+    return Choice("joint", reasons=tuple(reasons))
 
 
 def signal_to_noise(pair: Pair) -> float:
@@ -96,16 +89,3 @@ def _calm_noise(image: np.ndarray) -> np.ndarray:
     cut = laplacian[:, : down * _BLOCK_PX, : right * _BLOCK_PX].reshape(bands, down, _BLOCK_PX, right, _BLOCK_PX)
     power = np.square(cut).mean((2, 4)).reshape(bands, -1)
     return np.asarray(np.sqrt(np.quantile(power, _CALMEST, axis=1)))
-
-
-def foreign_share(pair: Pair) -> float:
-    """Share of hyperspectral pixels whose broad bands contradict the multispectral image above them."""
-    values, valid = pair.coarse()
-    apart = (torch.tensordot(pair.mixed_bands(), values, 1) - pair.coarse_guide()).norm(dim=0)
-    apart = apart[valid.all(0) & torch.isfinite(apart)]
-    size = float(values.square().mean().sqrt())
-    if not apart.numel():
-        return 0.0
-    # A thousandth of the signal is rounding, not contradiction.
-    limit = max(_FOREIGN * float(apart.median()), 1e-3 * size)
-    return float((apart > limit).double().mean())

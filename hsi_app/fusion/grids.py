@@ -121,9 +121,7 @@ def _centres(step: float, start: float, first: int, count: int) -> np.ndarray:
     return step * (np.arange(count) + first) + start
 
 
-def _seen(
-    step: float, start: float, coarse: int, n: int, fine: int, m: int, psf_fwhm: float | None
-) -> np.ndarray:
+def _seen(step: float, start: float, coarse: int, n: int, fine: int, m: int, psf_fwhm: float | None) -> np.ndarray:
     """(n, m) weights of sharp pixels in coarse ones; a row adds to one where all of them are there."""
     at = _centres(step, start, fine, m)[None, :] - (np.arange(n) + coarse)[:, None]
     if psf_fwhm is None:
@@ -172,9 +170,7 @@ def _own(step: float, start: float, coarse: int, n: int, fine: int, m: int) -> n
     return np.clip(np.floor(at + 0.5).astype(int) - coarse, 0, max(n - 1, 0))
 
 
-def levelled(
-    hsi: torch.Tensor, placement: Placement, msi_shape: tuple[int, int]
-) -> tuple[torch.Tensor, Placement]:
+def levelled(hsi: torch.Tensor, placement: Placement, msi_shape: tuple[int, int]) -> tuple[torch.Tensor, Placement]:
     """A coarse image on a level grid of the same pixel size that covers the sharp one.
 
     Parameters

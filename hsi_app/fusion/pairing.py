@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 How = Literal["auto", "map", "frame", "estimate", "none"]
 Radiometry = Literal["auto", "same", "match"]
 
-# Corners further off than this, in hyperspectral pixels, do not line up: a quarter pixel costs GSA 15 dB.
-MISPLACED_PX = 0.25
+# Corners further off than this, in hyperspectral pixels, do not line up: half a pixel costs GSA 20 dB.
+MISPLACED_PX = 0.1
 # Largest side of the images that are registered, and of the part that the point spread is measured in.
 _REGISTERED_PX, _MEASURED_PX = 512, 64
 # Widths of the point spread that are tried beside the square of the pixel, hyperspectral pixels.
@@ -160,7 +160,9 @@ def _placed(
         if how == "estimate":
             job.note(f"the registration is doubtful: {measured.why}")
             return measured.placement, measured, "estimated, doubtful"
-        job.note(f"the images do not seem to line up ({measured.why}); only methods that need no registration are used.")
+        job.note(
+            f"the images do not seem to line up ({measured.why}); only methods that need no registration are used."
+        )
         return None, measured, "not found"
     if apart <= MISPLACED_PX and how == "auto":
         return start, measured, f"{said}, borne out by the images"
@@ -170,9 +172,9 @@ def _placed(
 
 def _nominal(hsi: Scene, msi: Scene, how: How) -> tuple[Placement | None, str]:
     """Where the images lie by what their files say."""
-    frames = hsi.cube.georef, msi.cube.georef
-    if how != "frame" and frames[0] is not None and frames[1] is not None:
-        placement = Placement.from_georefs(*frames)
+    coarse, fine = hsi.cube.georef, msi.cube.georef
+    if how != "frame" and coarse is not None and fine is not None:
+        placement = Placement.from_georefs(coarse, fine)
         if placement is not None:
             return placement, "by the map frames"
     if how == "map":
@@ -180,7 +182,7 @@ def _nominal(hsi: Scene, msi: Scene, how: How) -> tuple[Placement | None, str]:
             "the images have no map frame in common; give both one in the same reference system, or --registration"
             " frame where they show the same ground from corner to corner."
         )
-    sides = [fine / coarse for fine, coarse in zip(msi.shape[1:], hsi.shape[1:], strict=True)]
+    sides = [many / few for many, few in zip(msi.shape[1:], hsi.shape[1:], strict=True)]
     if how == "auto" and abs(sides[0] / sides[1] - 1) > _ASPECT:
         return None, "not known"
     return Placement.from_shapes(hsi.shape[1:], msi.shape[1:]), "corner to corner"
@@ -298,9 +300,7 @@ def _estimated(
     return Response(matrix, tuple(names), "estimated from the pair"), 1 / gain, -offset / gain
 
 
-def _radiometry(
-    pair: Pair, response: Response, wanted: Radiometry, job: Job
-) -> tuple[np.ndarray, np.ndarray, str]:
+def _radiometry(pair: Pair, response: Response, wanted: Radiometry, job: Job) -> tuple[np.ndarray, np.ndarray, str]:
     """Gain and offset that bring the multispectral image to the projected spectra, and one phrase."""
     import torch
 

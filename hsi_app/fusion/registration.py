@@ -138,7 +138,8 @@ class _Match:
             lambda p: -self.correlation(*p), first, method="Nelder-Mead",
             options={"initial_simplex": simplex, "xatol": 0.01, "fatol": 1e-6, "maxfev": 200},
         )  # fmt: skip
-        return (-float(found.fun), *map(float, found.x))
+        rows, cols, angle = map(float, found.x)
+        return -float(found.fun), rows, cols, angle
 
     def shifted(self, angle: float) -> tuple[float, float, float, float]:
         """(correlation, rows, cols, angle) of the best shift for a turn."""

@@ -24,6 +24,7 @@ class Regression:
     inverse : (p, p), of the penalised second moments over the sum of the weights
     strength : penalty in units of the features' variance
     explained : share of the variance that pixels left out of the fit are predicted with, at most 1
+    error : weighted mean square length of what is left of such pixels
     """
 
     matrix: torch.Tensor
@@ -32,10 +33,13 @@ class Regression:
     inverse: torch.Tensor
     strength: float
     explained: float
+    error: float
 
     def predict(self, features: torch.Tensor) -> torch.Tensor:
         """(p, N) features -> (B, N) spectra."""
-        return self.matrix.to(features) @ (features - self.centre.to(features)[:, None]) + self.level.to(features)[:, None]
+        return (
+            self.matrix.to(features) @ (features - self.centre.to(features)[:, None]) + self.level.to(features)[:, None]
+        )
 
     def leverage(self, features: torch.Tensor) -> torch.Tensor:
         """(N,) how far outside what was learned from (p, N) features lie, about p / N for those it was learned from."""
@@ -46,15 +50,15 @@ class Regression:
         """As the plain arrays that tiles are given."""
         own = {"matrix": self.matrix, "centre": self.centre, "level": self.level, "inverse": self.inverse}
         arrays = {f"{prefix}.{key}": value.cpu().numpy() for key, value in own.items()}
-        return {**arrays, f"{prefix}.fit": np.array([self.strength, self.explained])}
+        return {**arrays, f"{prefix}.fit": np.array([self.strength, self.explained, self.error])}
 
     @classmethod
     def from_shared(cls, shared: Mapping[str, np.ndarray], prefix: str, device: torch.device) -> Regression:
         """What ``to_shared`` made plain."""
         names = ("matrix", "centre", "level", "inverse")
         arrays = {name: torch.from_numpy(shared[f"{prefix}.{name}"]).to(device) for name in names}
-        strength, explained = shared[f"{prefix}.fit"].tolist()
-        return cls(**arrays, strength=strength, explained=explained)
+        strength, explained, error = shared[f"{prefix}.fit"].tolist()
+        return cls(**arrays, strength=strength, explained=explained, error=error)
 
 
 def fit_ridge(
@@ -131,4 +135,5 @@ def _fit(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, strength: floa
     error, chosen, shrunk = best
     inverse = scale[:, None] * (vectors * shrunk @ vectors.T) * scale
     explained = 1 - error / total if total > 0 else 1.0
-    return Regression(cross @ inverse, centre, level, inverse, chosen, explained)
+    mean_error = error / max(float(weights[judged].sum()), 1e-300)
+    return Regression(cross @ inverse, centre, level, inverse, chosen, explained, mean_error)

@@ -130,22 +130,20 @@ def fuse(
     job.step(0.0, "reading")
     device = devices.choose_device(settings.device)
     budget = working_budget(settings.memory)
-    scenes = tuple(
-        Scene(
-            cube, cube.axis.good if settings.bad_bands == "keep" else np.arange(cube.shape[0]), device,
-            mask=mask if cube is hsi else None, budget=budget // 8, physical=True,
-        )
-        for cube in (hsi, msi)
-    )  # fmt: skip
-    if scenes[1].shape[0] >= scenes[0].shape[0]:
+    coarse, fine = (
+        Scene(cube, _worked(cube, settings), device, mask=seen, budget=budget // 8, physical=True)
+        for cube, seen in ((hsi, mask), (msi, None))
+    )
+    if fine.shape[0] >= coarse.shape[0]:
         raise CubeError(
-            f"'{msi.name}' has {scenes[1].shape[0]} bands and '{hsi.name}' {scenes[0].shape[0]}; give the hyperspectral"
-            " image first, the multispectral one second."
+            f"'{msi.name}' has {fine.shape[0]} bands and '{hsi.name}' {coarse.shape[0]}; give the hyperspectral image"
+            " first, the multispectral one second."
         )
     known = PairSettings(settings.srf, settings.registration, settings.radiometry, settings.psf_fwhm)
     with memory_as_plan("while the images were brought together"):
-        paired = make_pair(*scenes, known, job.part(0.02, 0.13))
-    pair, reasons = paired.pair, ()
+        paired = make_pair(coarse, fine, known, job.part(0.02, 0.13))
+    pair = paired.pair
+    reasons: tuple[str, ...] = ()
     if spec is None or params is None:
         choice = choose(pair)
         spec, params, reasons = find_method(choice.method, "fuse"), choice.parameters(), choice.reasons
@@ -168,12 +166,12 @@ def fuse(
             job.step(1.0, "done")
         sinks[:] = [sharp, map_of]
 
-    tiles = in_tiles_that_fit(scenes[1], pipeline.extent, budget, settings.tile, job, work)
+    tiles = in_tiles_that_fit(fine, pipeline.extent, budget, settings.tile, job, work)
     if pipeline.empty:
         job.note(f"{pipeline.empty} pixels have no result: a band of the multispectral image is missing there, or, for"
                  " registered methods, no hyperspectral pixel lies over them.")  # fmt: skip
     record = run_record(
-        spec, params, {**asdict(settings), "task": "fuse", "seed": job.seed}, cube=hsi, scene=scenes[0], shared=shared,
+        spec, params, {**asdict(settings), "task": "fuse", "seed": job.seed}, cube=hsi, scene=coarse, shared=shared,
         trace=pipeline.trace, tiles=tiles, job=job, started=started, out=out,
     )  # fmt: skip
     record |= {"msi": describe_cube(msi), "pair": dict(paired.facts), "reasons": list(reasons)}
@@ -182,6 +180,11 @@ def fuse(
     return Fusion(
         sharp.result(), None if map_of is None else map_of.result(), hsi, msi, paired.response, record,
     )  # fmt: skip
+
+
+def _worked(cube: Cube, settings: FusionSettings) -> np.ndarray:
+    """Indices of the bands that take part."""
+    return cube.axis.good if settings.bad_bands == "keep" else np.arange(cube.shape[0])
 
 
 class _Pipeline:

@@ -73,7 +73,8 @@ def prepare(pair: Pair, params: CnmfParameters, task: str, job: Job) -> Shared:
 
 def fuse_tile(problem: Problem, params: CnmfParameters, job: Job) -> Restoration:
     """Abundances of a tile, from those of the coarse image as a start, times the endmembers."""
-    assert problem.guide is not None and problem.grids is not None
+    assert problem.guide is not None
+    assert problem.grids is not None
     endmembers, mixed = (torch.from_numpy(problem.shared[key]).to(problem.device) for key in ("endmembers", "mixed"))
     weight, limit = float(problem.shared["weight"]), float(problem.shared["doubt_limit"])
     bands, height, width = problem.shape_out

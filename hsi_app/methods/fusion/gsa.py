@@ -38,7 +38,8 @@ def prepare(pair: Pair, params: GsaParameters, task: str, job: Job) -> Shared:
 
 def fuse_tile(problem: Problem, params: GsaParameters, job: Job) -> Restoration:
     """Interpolated spectra of a tile, and the detail of their components."""
-    assert problem.guide is not None and problem.grids is not None
+    assert problem.guide is not None
+    assert problem.grids is not None
     job.step(0.0, "adding detail")
     grids, guide = problem.grids, problem.guide
     component = Regression.from_shared(problem.shared, "component", problem.device)

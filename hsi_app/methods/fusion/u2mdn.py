@@ -21,6 +21,8 @@ from hsi_app.problem import Problem, Restoration, Shared
 CHUNK_PX = 2**15
 # A hyperspectral pixel disagrees with the multispectral image where it does so by as many medians.
 DISAGREES = 6.0
+# Fewer pixels for each broad band are not enough to learn from.
+_FEWEST_PX = 10
 
 
 def prepare(pair: Pair, params: U2mdnParameters, task: str, job: Job) -> Shared:
@@ -28,24 +30,20 @@ def prepare(pair: Pair, params: U2mdnParameters, task: str, job: Job) -> Shared:
     fit = fit_dirichlet(pair, params, job.part(0.0, 0.95))
     model, spectra = fit.model, pair.spectra
     job.step(0.95, "learning what the mixtures leave")
-    mixtures = model.mix(model.codes(model.mixed @ spectra))
-    left = spectra - mixtures
-    seen = model.mixed @ left
+    broad = model.mixed @ spectra
+    left = broad - model.mixed @ model.mix(model.codes(broad))
     shared = {
         "affine": model.affine, "spectra": model.spectra, "mixed": model.mixed,
         "standard": torch.stack([model.centre, model.spread]),
     }  # fmt: skip
     arrays = {key: value.cpu().numpy() for key, value in shared.items()}
-    arrays["doubt_limit"] = doubt_limit(seen.norm(dim=0))
+    arrays["doubt_limit"] = doubt_limit(left.norm(dim=0))
     arrays["fit"] = np.array([fit.stopped, fit.information])
     arrays["curve"] = np.array(fit.curve, float).reshape(-1, 2)
     arrays["reason"] = np.array(fit.reason)
     lowpass = pair.placement is not None if params.lowpass is None else params.lowpass
     if params.correction:
-        signal = find_signal(spectra)
-        weights = outlier_weights(left.norm(dim=0))
-        found = fit_ridge(seen, signal.clean(spectra) - mixtures, weights=weights)
-        arrays.update(found.to_shared("correction"))
+        arrays.update(_learned_correction(pair, model))
     if lowpass:
         arrays.update(find_signal(spectra).to_shared())
         arrays["disagreement"] = _disagreement_limit(pair)
@@ -57,7 +55,11 @@ def fuse_tile(problem: Problem, params: U2mdnParameters, job: Job) -> Restoratio
     assert problem.guide is not None
     shared, device = problem.shared, problem.device
     model = _model(shared, device)
-    correction = Regression.from_shared(shared, "correction", device) if params.correction else None
+    correction, linear = (
+        Regression.from_shared(shared, name, device) if f"{name}.matrix" in shared else None
+        for name in ("correction", "linear")
+    )
+    share = float(shared.get("share", np.array(1.0)))
     limit = float(shared["doubt_limit"])
     bands, height, width = problem.shape_out
     pixels = problem.guide.reshape(problem.guide.shape[0], -1)
@@ -69,7 +71,11 @@ def fuse_tile(problem: Problem, params: U2mdnParameters, job: Job) -> Restoratio
         spectra = model.mix(model.codes(pixels[:, here]))
         left = pixels[:, here] - model.mixed @ spectra
         doubt[here] = left.norm(dim=0) / limit
-        values[:, here] = spectra if correction is None else spectra + correction.predict(left)
+        if correction is not None:
+            spectra = spectra + correction.predict(torch.cat([left, pixels[:, here]]))
+        if linear is not None:
+            spectra = share * spectra + (1 - share) * linear.predict(pixels[:, here])
+        values[:, here] = spectra
     values = values.reshape(bands, height, width)
     if "disagreement" in shared and problem.grids is not None:
         job.step(0.9, "agreeing with the coarse image")
@@ -80,8 +86,37 @@ def fuse_tile(problem: Problem, params: U2mdnParameters, job: Job) -> Restoratio
         "components": len(model.spectra), "losses": shared["curve"].tolist(),
     }  # fmt: skip
     if correction is not None:
-        trace |= {"strength": correction.strength, "explained": correction.explained}
+        trace |= {"strength": correction.strength, "explained": correction.explained, "share_of_mixtures": share}
     return Restoration(values, extras={"doubt": doubt.reshape(height, width)}, trace=trace)
+
+
+def _learned_correction(pair: Pair, model: Dirichlet) -> Shared:
+    """How a spectrum differs from its mixture, by what the mixture leaves of the broad bands and by these.
+
+    Where one image lies on the other it is learned from pixels that both saw, and so takes in what the response and the
+    numbers of the two sensors have wrong; elsewhere from the hyperspectral image and its own projection. Such pixels
+    also tell what a plain linear regression would do, and the two are averaged by their leave-one-out errors (Bates and
+    Granger 1969): spectra of pixels that both saw keep a linear one from going astray.
+    """
+    spectra, broad = pair.spectra, model.mixed @ pair.spectra
+    is_seen_by_both = False
+    if pair.placement is not None:
+        values, valid = pair.coarse()
+        seen = pair.coarse_guide()
+        both = torch.isfinite(seen).all(0) & valid.all(0)
+        is_seen_by_both = int(both.sum()) > _FEWEST_PX * len(seen)
+        if is_seen_by_both:
+            spectra, broad = values[:, both], seen[:, both]
+    mixtures = model.mix(model.codes(broad))
+    spectra = find_signal(pair.spectra).clean(spectra)
+    left = spectra - mixtures
+    weights = outlier_weights(left.norm(dim=0))
+    correction = fit_ridge(torch.cat([broad - model.mixed @ mixtures, broad]), left, weights=weights)
+    if not is_seen_by_both:
+        return correction.to_shared("correction")
+    linear = fit_ridge(broad, spectra, weights=weights)
+    share = linear.error / max(linear.error + correction.error, 1e-300)
+    return {**correction.to_shared("correction"), **linear.to_shared("linear"), "share": np.array(share)}
 
 
 def _model(shared: Mapping[str, np.ndarray], device: torch.device) -> Dirichlet:
