@@ -48,7 +48,8 @@ ROWS: dict[str, tuple[str, dict[str, Any], str]] = {
     "auto, not registered": ("auto", {}, "none"),
     "auto": ("auto", {}, "auto"),
 }
-ANGLES, SHIFTS, BENDS = (0, 5, 10, 20, 30), ((0, 0), (2, 2), (4, 4), (8, 8), (16, 16)), (1.0, 3.0, 5.0)
+ANGLES, SHIFTS = (0, 5, 10, 20, 30), ((0, 0), (2, 2), (4, 4), (8, 8), (16, 16))
+BENDS = (0.5, 1.0, 3.0, 5.0)
 
 
 def run(pair: FusionPair, method: str, options: dict[str, Any], registration: str, seed: int = 0) -> Cube:

@@ -37,8 +37,8 @@ def choose(pair: Pair) -> Choice:
     """Choose by the number of bands, their noise, and whether the images line up.
 
     Images that line up are sharpened by ``joint``, which uses both. Where they do not, few or noisy bands leave a
-    spectrum open, which the mixtures of ``joint`` close; many clean ones fix it, and ``ridge`` is as good in a hundredth
-    of the time.
+    spectrum open, which the mixtures of ``joint`` close; many clean ones fix it, and ``ridge`` is as good in a
+    hundredth of the time.
     """
     bands, clean = pair.msi.shape[0], signal_to_noise(pair)
     reasons = [f"{bands} multispectral bands at {clean:.0f} dB or better."]

@@ -38,6 +38,7 @@ class Pair:
     gain, offset : (b,) arrays: gain * msi + offset is what ``response`` makes of spectra on the scale of ``hsi``
     placement : where the pixels of ``msi`` lie on ``hsi``, or None where that is not known
     psf_fwhm : of what a pixel of ``hsi`` sees, in its pixels; None = the square of the pixel
+    uneven_share : of the variance of ``hsi``, what small displacements explain that the placement does not mend
     levelled : for a placement with a rotation: ``hsi`` and the placement on a level grid, else None
     """
 
@@ -48,6 +49,7 @@ class Pair:
     offset: np.ndarray
     placement: Placement | None = None
     psf_fwhm: float | None = None
+    uneven_share: float = 0.0
     levelled: tuple[torch.Tensor, Placement] | None = None
 
     @property

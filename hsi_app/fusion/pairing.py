@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from hsi_app.fusion.pair import Pair
 from hsi_app.fusion.placement import Placement
 from hsi_app.fusion.radiometry import estimate_response, radiometric_match, same_radiometry
 from hsi_app.fusion.response import Response, response_of
+from hsi_app.fusion.unevenness import find_unevenness
 from hsi_app.jobs import Job
 from hsi_app.scene import Scene
 from hsi_app.tiling import Window, strips
@@ -37,6 +38,10 @@ _BETTER = 0.98
 # Sides that differ by more than this in ratio do not show the same ground corner to corner.
 _ASPECT = 0.02
 _COMPONENTS = 12
+# Fewer pixels that both images show tell nothing of their numbers.
+_MATCHED_PX = 20
+# Correlation of the two from which pixels can be taken one by one.
+_ALIKE = 0.97
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,17 @@ def make_pair(hsi: Scene, msi: Scene, settings: PairSettings, job: Job) -> Paire
             " right ones, as in --srf sentinel-2:B2,B3,B4,B8."
         )
     job.step(0.1, "seeing whether the images line up")
-    placement, registration, how = _placed(hsi, msi, response, axes, settings.registration, job)
+    images = _intensities(hsi, msi, response, axes)
+    placement, registration, how = _placed(hsi, msi, images, settings.registration, job)
     bands = msi.shape[0]
     ones, zeros = np.ones(bands), np.zeros(bands)
     blank = np.full((bands, hsi.shape[0]), 1 / hsi.shape[0]) if response is None else response.matrix
     pair = Pair(hsi, msi, blank, ones, zeros, placement)
+    uneven = None
+    if placement is not None:
+        coarse, fine, factor = images
+        uneven = find_unevenness(coarse, fine, placement.on_averaged(factor))
+        pair = replace(pair, uneven_share=uneven.share)
     if placement is not None and not placement.is_level_over(msi.shape[1:]):
         pair = replace(pair, levelled=_levelled(pair))
     job.step(0.5, "measuring the point spread")
@@ -125,6 +136,7 @@ def make_pair(hsi: Scene, msi: Scene, settings: PairSettings, job: Job) -> Paire
             "how": how,
             "placement": None if placement is None else placement.describe(),
             "measured": None if registration is None else registration.to_plain(),
+            "unevenness": None if uneven is None else asdict(uneven),
         },
         "radiometry": said,
         "psf_fwhm": pair.psf_fwhm,
@@ -135,7 +147,7 @@ def make_pair(hsi: Scene, msi: Scene, settings: PairSettings, job: Job) -> Paire
 
 
 def _placed(
-    hsi: Scene, msi: Scene, response: Response | None, axes: tuple[BandAxis, BandAxis], how: How, job: Job
+    hsi: Scene, msi: Scene, images: tuple[np.ndarray, np.ndarray, int], how: How, job: Job
 ) -> tuple[Placement | None, Registration | None, str]:
     """Where the images lie on each other, what was measured of it, and one phrase."""
     if how == "none":
@@ -146,14 +158,14 @@ def _placed(
         return None, None, said
     from hsi_app.fusion.registration import register
 
-    coarse, fine, factor = _intensities(hsi, msi, response, axes)
+    coarse, fine, factor = images
     measured = register(coarse, fine, start.on_averaged(factor)).on_finer(factor)
     apart = start.distance(measured.placement, msi.shape[1:])
     if how in ("map", "frame"):
         if measured.is_trusted and apart > MISPLACED_PX:
             job.note(
-                f"the images are {apart:.1f} hyperspectral pixels off where they are said to lie ({measured.describe()});"
-                " --registration estimate corrects that."
+                f"the images are {apart:.1f} hyperspectral pixels off where they are said to lie"
+                f" ({measured.describe()}); --registration estimate corrects that."
             )
         return start, measured, said
     if not measured.is_trusted:
@@ -309,22 +321,28 @@ def _radiometry(pair: Pair, response: Response, wanted: Radiometry, job: Job) ->
     pair = replace(pair, response=response.matrix, gain=same[0])
     projected = response.matrix @ pair.spectra.double().cpu().numpy()
     pixels = pair.guide_pixels(2**15, torch.Generator().manual_seed(0)).double().cpu().numpy()
-    if wanted == "same" or (wanted == "auto" and same_radiometry(projected, pixels)):
+    if wanted == "same":
         return *same, "the same numbers"
+    is_paired, said = False, "matched by their distributions"
     if pair.placement is not None:
         seen = pair.coarse_guide()
         values, valid = pair.coarse()
         both = torch.isfinite(seen).all(0) & valid.all(0)
-        if int(both.sum()) >= 20:
-            pairs = (response.matrix @ values[:, both].double().cpu().numpy(), seen[:, both].double().cpu().numpy())
-            gain, offset = radiometric_match(*pairs, paired=True)
-            return same[0] * gain, offset, "matched where both images show the same pixels"
-    gain, offset = radiometric_match(projected, pixels, paired=False)
-    job.note(
-        "the numbers of the two images differ and were matched by their distributions, which holds where both show much"
-        " the same ground; give --radiometry same if they are in one unit."
-    )
-    return same[0] * gain, offset, "matched by their distributions"
+        if int(both.sum()) >= _MATCHED_PX:
+            projected = response.matrix @ values[:, both].double().cpu().numpy()
+            pixels = seen[:, both].double().cpu().numpy()
+            # A regression over pixels that do not quite lie on each other comes out too flat.
+            is_paired = all(np.corrcoef(x, y)[0, 1] >= _ALIKE for x, y in zip(projected, pixels, strict=True))
+            said = "matched over pixels that both images show"
+    if wanted == "auto" and same_radiometry(projected, pixels, paired=is_paired):
+        return *same, "the same numbers"
+    gain, offset = radiometric_match(projected, pixels, paired=is_paired)
+    if pair.placement is None:
+        job.note(
+            "the numbers of the two images differ and were matched by their distributions, which holds where both show"
+            " much the same ground; give --radiometry same if they are in one unit."
+        )
+    return same[0] * gain, offset, said
 
 
 def _centres(response: Response, axis: BandAxis) -> list[float] | None:

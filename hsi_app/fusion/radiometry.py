@@ -11,8 +11,9 @@ REACH_NM = 150.0
 # Weights of the smoothness tried, in units of the mean power of a band.
 SMOOTHNESS = tuple(float(10.0**power) for power in np.arange(-4, 3.5, 1.0))
 _FOLDS, _ROUNDS, _OUTLYING, _JUDGED_PX = 4, 3, 2.5, 2000
-# Numbers within this factor are of one unit: calibrations differ by a few per cent, units by powers of ten.
-SAME_WITHIN = 1.3
+# Numbers within this factor are of one unit: calibrations of the same pixels differ by some per cent; medians of
+# different ground may differ twofold; units differ by powers of ten.
+SAME_PIXELS, SAME_GROUND = 1.3, 2.5
 _LOW, _HIGH = 0.1, 0.9
 
 
@@ -139,13 +140,15 @@ def radiometric_match(projected: np.ndarray, msi: np.ndarray, *, paired: bool) -
     return gain, offset
 
 
-def same_radiometry(projected: np.ndarray, msi: np.ndarray) -> bool:
+def same_radiometry(projected: np.ndarray, msi: np.ndarray, *, paired: bool) -> bool:
     """True where (b, N) projected spectra and (b, M) multispectral pixels seem to be in one unit.
 
-    In most bands the medians agree within a factor of 1.3, as those of different parts of one scene do.
+    In most bands the medians agree: within a factor of 1.3 where they are of the same pixels (``paired``), of 2.5 where
+    the images may show different ground.
     """
+    within = SAME_PIXELS if paired else SAME_GROUND
     ratio = _spread(msi)[1] / np.where(np.abs(mid := _spread(projected)[1]) > 1e-12, mid, np.nan)
-    return bool(np.nanmedian(np.abs(np.log(np.clip(np.nan_to_num(ratio, nan=1.0), 1e-6, None)))) <= np.log(SAME_WITHIN))
+    return bool(np.nanmedian(np.abs(np.log(np.clip(np.nan_to_num(ratio, nan=1.0), 1e-6, None)))) <= np.log(within))
 
 
 def _spread(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

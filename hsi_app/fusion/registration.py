@@ -51,8 +51,8 @@ class Registration:
     def describe(self) -> str:
         """'shift (1.2, -0.4) px, turn 0.3 degrees, correlation 0.97'."""
         return (
-            f"shift ({self.rows:.1f}, {self.cols:.1f}) px of the multispectral image, turn {self.angle_deg:.1f} degrees,"
-            f" correlation {self.correlation:.2f}"
+            f"shift ({self.rows:.1f}, {self.cols:.1f}) px of the multispectral image, turn {self.angle_deg:.1f}"
+            f" degrees, correlation {self.correlation:.2f}"
         )
 
     def to_plain(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def register(coarse: np.ndarray, fine: np.ndarray, start: Placement, *, max_angl
     Source: masked normalised cross-correlation (Padfield 2012, as in scikit-image) for every turn of a fan, then the
     simplex search of Nelder and Mead 1965 on the correlation itself.
     """
-    match = _Match(np.asarray(coarse, float), np.asarray(fine, float), start)
+    match = Match(np.asarray(coarse, float), np.asarray(fine, float), start)
     before = match.correlation(0.0, 0.0, 0.0)
     best = match.refined(0.0, 0.0, 0.0)
     if best[0] < GOOD:
@@ -97,7 +97,7 @@ def register(coarse: np.ndarray, fine: np.ndarray, start: Placement, *, max_angl
     )
 
 
-class _Match:
+class Match:
     """Correlation of a coarse image with a sharp one, shifted by coarse pixels and turned about its middle."""
 
     def __init__(self, coarse: np.ndarray, fine: np.ndarray, start: Placement) -> None:
@@ -116,7 +116,7 @@ class _Match:
 
     def correlation(self, rows: float, cols: float, angle: float) -> float:
         """Of the coarse pixels that lie on the sharp image; -1 where too few do."""
-        seen = self._sampled(self.placed(rows, cols, angle), self.places)
+        seen = self.sampled(self.placed(rows, cols, angle), self.places)
         there = np.isfinite(seen)
         if there.sum() < max(_FEWEST_PX, _OVERLAP * min(len(seen), self._covered)):
             return -1.0
@@ -154,7 +154,7 @@ class _Match:
         shape = (high - low) * _FINER
         axes = [np.arange(n) / _FINER + start for n, start in zip(shape, low, strict=True)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
-        moving = self._sampled(placement, grid).reshape(shape)
+        moving = self.sampled(placement, grid).reshape(shape)
         missing = ~np.isfinite(self.coarse)
         filled = np.where(missing, np.nanmean(self.coarse), self.coarse)
         size = [(n - 1) * _FINER + 1 for n in filled.shape]
@@ -173,7 +173,7 @@ class _Match:
         rows, cols = (float(step) / _FINER for step in shift)
         return self.correlation(rows, cols, angle), rows, cols, angle
 
-    def _sampled(self, placement: Placement, places: np.ndarray) -> np.ndarray:
+    def sampled(self, placement: Placement, places: np.ndarray) -> np.ndarray:
         """(N,) blurred sharp image at places (row, col) of the coarse grid; NaN off it."""
         from scipy.ndimage import map_coordinates
 

@@ -95,7 +95,8 @@ def fit_ridge(
 
 
 def outlier_weights(misfits: torch.Tensor, limit: float | None = None) -> torch.Tensor:
-    """(N,) weights in (0, 1] of pixels by the length of what is not explained: 1 up to ``limit``, its square law beyond.
+    """(N,) weights in (0, 1] of pixels by the length of what is not explained: 1 up to ``limit``, falling with the
+    square of the length beyond.
 
     limit : of an ordinary pixel; three medians when None
     """

@@ -41,9 +41,19 @@ def prepare(pair: Pair, params: U2mdnParameters, task: str, job: Job) -> Shared:
     arrays["fit"] = np.array([fit.stopped, fit.information])
     arrays["curve"] = np.array(fit.curve, float).reshape(-1, 2)
     arrays["reason"] = np.array(fit.reason)
-    lowpass = pair.placement is not None if params.lowpass is None else params.lowpass
+    lines_up = pair.placement is not None
     if params.correction:
-        arrays.update(_learned_correction(pair, model))
+        correction, variance = _learned_correction(pair.spectra, model.mixed @ pair.spectra, model, pair)
+        if lines_up and pair.uneven_share * variance > correction.error:
+            lines_up = False
+            job.note(
+                "the images are bent against each other, and that moves spectra further than the method leaves them"
+                " unexplained; the registration was left aside."
+            )
+        arrays.update(correction.to_shared("correction"))
+        if lines_up:
+            arrays.update(_registered_correction(pair, model))
+    lowpass = lines_up if params.lowpass is None else params.lowpass
     if lowpass:
         arrays.update(find_signal(spectra).to_shared())
         arrays["disagreement"] = _disagreement_limit(pair)
@@ -90,30 +100,36 @@ def fuse_tile(problem: Problem, params: U2mdnParameters, job: Job) -> Restoratio
     return Restoration(values, extras={"doubt": doubt.reshape(height, width)}, trace=trace)
 
 
-def _learned_correction(pair: Pair, model: Dirichlet) -> Shared:
-    """How a spectrum differs from its mixture, by what the mixture leaves of the broad bands and by these.
+def _learned_correction(
+    spectra: torch.Tensor, broad: torch.Tensor, model: Dirichlet, pair: Pair
+) -> tuple[Regression, float]:
+    """How spectra differ from their mixtures, by what these leave of the broad bands and by the broad bands themselves.
 
-    Where one image lies on the other it is learned from pixels that both saw, and so takes in what the response and the
-    numbers of the two sensors have wrong; elsewhere from the hyperspectral image and its own projection. Such pixels
-    also tell what a plain linear regression would do, and the two are averaged by their leave-one-out errors (Bates and
-    Granger 1969): spectra of pixels that both saw keep a linear one from going astray.
+    Returns the regression, and the variance of the spectra in the units of its error.
     """
-    spectra, broad = pair.spectra, model.mixed @ pair.spectra
-    is_seen_by_both = False
-    if pair.placement is not None:
-        values, valid = pair.coarse()
-        seen = pair.coarse_guide()
-        both = torch.isfinite(seen).all(0) & valid.all(0)
-        is_seen_by_both = int(both.sum()) > _FEWEST_PX * len(seen)
-        if is_seen_by_both:
-            spectra, broad = values[:, both], seen[:, both]
     mixtures = model.mix(model.codes(broad))
     spectra = find_signal(pair.spectra).clean(spectra)
     left = spectra - mixtures
     weights = outlier_weights(left.norm(dim=0))
-    correction = fit_ridge(torch.cat([broad - model.mixed @ mixtures, broad]), left, weights=weights)
-    if not is_seen_by_both:
-        return correction.to_shared("correction")
+    found = fit_ridge(torch.cat([broad - model.mixed @ mixtures, broad]), left, weights=weights)
+    return found, float((spectra - spectra.mean(1, keepdim=True)).square().sum(0).mean())
+
+
+def _registered_correction(pair: Pair, model: Dirichlet) -> Shared:
+    """The same, learned from pixels that both images saw, which takes in what response and numbers have wrong.
+
+    Such pixels also tell what a plain linear regression would do, and the two are averaged by their leave-one-out
+    errors (Bates and Granger 1969). Nothing where there are too few.
+    """
+    values, valid = pair.coarse()
+    seen = pair.coarse_guide()
+    both = torch.isfinite(seen).all(0) & valid.all(0)
+    if int(both.sum()) <= _FEWEST_PX * len(seen):
+        return {}
+    spectra, broad = values[:, both], seen[:, both]
+    correction, _ = _learned_correction(spectra, broad, model, pair)
+    spectra = find_signal(pair.spectra).clean(spectra)
+    weights = outlier_weights((spectra - model.mix(model.codes(broad))).norm(dim=0))
     linear = fit_ridge(broad, spectra, weights=weights)
     share = linear.error / max(linear.error + correction.error, 1e-300)
     return {**correction.to_shared("correction"), **linear.to_shared("linear"), "share": np.array(share)}
