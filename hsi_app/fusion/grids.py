@@ -1,8 +1,9 @@
-"""From the grid of a sharp image to that of a coarse one and back, for a level placement: products of two matrices."""
+"""From the grid of a sharp image to that of a coarse one and back, turned against each other or not."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Grids:
 
     Parameters
     ----------
-    placement : level, of the whole images
+    placement : of the whole images
     hsi_shape, msi_shape : (h, w) and (H, W) of the whole images
     psf_fwhm : of the Gaussian that a coarse pixel sees with, coarse px; None = the square of the pixel
     hsi_window, msi_window : parts that the tensors show; all when None. Numbers are those of the whole images wherever
@@ -46,20 +47,15 @@ class Grids:
     ) -> None:
         coarse = hsi_window or Window(0, 0, *hsi_shape)
         fine = msi_window or Window(0, 0, *msi_shape)
-        a, _, c, _, e, f = placement.matrix
-        axes = (
-            (a, c, coarse.row, coarse.height, hsi_shape[0], fine.row, fine.height),
-            (e, f, coarse.col, coarse.width, hsi_shape[1], fine.col, fine.width),
-        )
-        self.coarse_shape, self.fine_shape = (coarse.height, coarse.width), (fine.height, fine.width)
-        seen = [_seen(step, start, c0, n, f0, m, psf_fwhm) for step, start, c0, n, _, f0, m in axes]
-        cubic = [_between(*axis, cubic=True) for axis in axes]
-        linear = [_between(*axis, cubic=False) for axis in axes]
-        self._seen, self._cubic, self._linear = (tuple(map(torch.from_numpy, m)) for m in (seen, cubic, linear))
-        inside = [_inside(step, start, size, f0, m) for step, start, _, _, size, f0, m in axes]
-        self._outside = torch.from_numpy(~(inside[0][:, None] & inside[1][None, :]))
-        own = [_own(step, start, c0, n, f0, m) for step, start, c0, n, _, f0, m in axes]
-        self._own = tuple(torch.from_numpy(index) for index in own)
+        if placement.is_level_over(msi_shape):
+            self._seen, self._cubic, self._linear, inside, own = _level_maps(
+                placement.level(), hsi_shape, coarse, fine, psf_fwhm
+            )
+        else:
+            self._seen, self._cubic, self._linear, inside, own = _turned_maps(
+                placement, hsi_shape, coarse, fine, psf_fwhm
+            )
+        self._outside, self._own = torch.from_numpy(~inside), torch.from_numpy(own)
 
     def to_coarse(self, fine: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
         """What the coarse sensor sees of sharp images.
@@ -72,14 +68,10 @@ class Grids:
         -------
         (n, h, w) weighted means of the sharp pixels; NaN where 0.1 % or more of the weight found no pixel.
         """
-        rows, cols = (matrix.to(fine) for matrix in self._seen)
-        share = rows.sum(1)[:, None] * cols.sum(1)[None, :]
         if valid is None or bool(valid.all()):
-            total = _product(rows, fine, cols)
-            share = share.expand(total.shape)
+            total, share = self._seen(fine), self._seen(torch.ones_like(fine[:1]))
         else:
-            total = _product(rows, torch.where(valid, fine, 0.0), cols)
-            share = _product(rows, valid.to(fine.dtype), cols)
+            total, share = self._seen(torch.where(valid, fine, 0.0)), self._seen(valid.to(fine.dtype))
         return torch.where(share > ENOUGH, total / share, torch.nan)
 
     def to_fine(self, coarse: torch.Tensor) -> torch.Tensor:
@@ -88,32 +80,149 @@ class Grids:
         coarse : (n, h, w) float tensor, NaN where missing: around gaps the linear mean of what is there stands in.
         Returns (n, H, W); NaN beyond the edge of the coarse image and in the cells of missing pixels.
         """
-        rows, cols = (matrix.to(coarse) for matrix in self._cubic)
         known = torch.isfinite(coarse)
         outside = self._outside.to(coarse.device)
         if bool(known.all()):
-            return _product(rows, coarse, cols).masked_fill_(outside, torch.nan)
+            return self._cubic(coarse).masked_fill_(outside, torch.nan)
         filled = torch.where(known, coarse, 0.0)
-        out = _product(rows, filled, cols)
-        flat = torch.stack([known.all(0), known.any(0)])
         # One pattern of gaps for all bands, as a rule.
-        patterns = known[:1] if bool((flat[0] == flat[1]).all()) else known
+        patterns = known[:1] if bool((known.all(0) == known.any(0)).all()) else known
         there = patterns.to(coarse.dtype)
-        short = _product(rows.abs(), 1 - there, cols.abs()) > _TRACE
-        soft_rows, soft_cols = (matrix.to(coarse) for matrix in self._linear)
-        share = _product(soft_rows, there, soft_cols)
-        mean = _product(soft_rows, filled, soft_cols) / share.clamp(min=_TRACE)
-        own = (index.to(coarse.device) for index in self._own)
-        here = patterns.index_select(1, next(own)).index_select(2, next(own))
-        out = torch.where(short, mean, out)
-        return out.masked_fill_(outside | ~here, torch.nan)
+        short = self._cubic(1 - there, absolute=True) > _TRACE
+        mean = self._linear(filled) / self._linear(there).clamp(min=_TRACE)
+        here = patterns.flatten(1).index_select(1, self._own.to(coarse.device).reshape(-1))
+        out = torch.where(short, mean, self._cubic(filled))
+        return out.masked_fill_(outside | ~here.reshape(len(patterns), *outside.shape), torch.nan)
 
 
-def _product(rows: torch.Tensor, images: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
-    """(a, h) (n, h, w) (b, w) -> (n, a, b), the smaller side first."""
-    if rows.shape[0] <= rows.shape[1]:
-        return torch.matmul(torch.matmul(rows, images), cols.T)
-    return torch.matmul(rows, torch.matmul(images, cols.T))
+@dataclass(frozen=True, eq=False)
+class _Separable:
+    """A linear map of images that treats rows and columns apart: (a, h) and (b, w) matrices."""
+
+    rows: torch.Tensor
+    cols: torch.Tensor
+
+    def __call__(self, images: torch.Tensor, *, absolute: bool = False) -> torch.Tensor:
+        rows, cols = (matrix.to(images) for matrix in (self.rows, self.cols))
+        if absolute:
+            rows, cols = rows.abs(), cols.abs()
+        # The smaller side first.
+        if rows.shape[0] <= rows.shape[1]:
+            return torch.matmul(torch.matmul(rows, images), cols.T)
+        return torch.matmul(rows, torch.matmul(images, cols.T))
+
+
+@dataclass(frozen=True, eq=False)
+class _Sparse:
+    """A linear map of images by (pixels out, pixels in) weights, given by their places."""
+
+    index: torch.Tensor
+    weights: torch.Tensor
+    shape_in: tuple[int, int]
+    shape_out: tuple[int, int]
+
+    def __call__(self, images: torch.Tensor, *, absolute: bool = False) -> torch.Tensor:
+        weights = (self.weights.abs() if absolute else self.weights).to(images)
+        size = self.shape_out[0] * self.shape_out[1], self.shape_in[0] * self.shape_in[1]
+        matrix = torch.sparse_coo_tensor(self.index.to(images.device), weights, size, check_invariants=False)
+        flat = torch.sparse.mm(matrix, images.reshape(len(images), -1).T.contiguous())
+        return flat.T.reshape(len(images), *self.shape_out)
+
+
+_Maps = tuple[Any, Any, Any, np.ndarray, np.ndarray]
+
+
+def _level_maps(
+    placement: Placement, hsi_shape: tuple[int, int], coarse: Window, fine: Window, psf_fwhm: float | None
+) -> _Maps:
+    """Coarse from sharp, cubic and linear back; what sharp pixels lie inside, and in which coarse pixel."""
+    a, _, c, _, e, f = placement.matrix
+    axes = (
+        (a, c, coarse.row, coarse.height, hsi_shape[0], fine.row, fine.height),
+        (e, f, coarse.col, coarse.width, hsi_shape[1], fine.col, fine.width),
+    )
+    seen = [_seen(step, start, c0, n, f0, m, psf_fwhm) for step, start, c0, n, _, f0, m in axes]
+    cubic, linear = ([_between(*axis, cubic=kind) for axis in axes] for kind in (True, False))
+    inside = [_inside(step, start, size, f0, m) for step, start, _, _, size, f0, m in axes]
+    own = [_own(step, start, c0, n, f0, m) for step, start, c0, n, _, f0, m in axes]
+    maps = (_Separable(*map(torch.from_numpy, pair)) for pair in (seen, cubic, linear))
+    return *maps, inside[0][:, None] & inside[1][None, :], own[0][:, None] * coarse.width + own[1][None, :]
+
+
+def _turned_maps(
+    placement: Placement, hsi_shape: tuple[int, int], coarse: Window, fine: Window, psf_fwhm: float | None
+) -> _Maps:
+    """The same for grids that are turned against each other."""
+    grid = _pixels(fine)
+    at = placement.points(grid)
+    first = np.array([coarse.row, coarse.col])
+    size = np.array(hsi_shape)
+    shapes = (coarse.height, coarse.width), (fine.height, fine.width)
+    base = np.floor(at).astype(int)
+    maps = []
+    for cubic in (True, False):
+        entries = []
+        for down in range(-1, 3):
+            for right in range(-1, 3):
+                place = base + np.array([down, right])
+                weight = np.prod(_kernel(np.abs(at - place), cubic=cubic), axis=1)
+                entries.append((np.clip(place, 0, size - 1) - first, weight))
+        maps.append(_gathered(entries, *shapes))
+    inside = ((at >= -0.5 - 1e-9) & (at <= size - 0.5 + 1e-9)).all(1)
+    own = np.clip(np.floor(at + 0.5).astype(int) - first, 0, np.maximum(np.array(shapes[0]) - 1, 0))
+    # What a coarse pixel sees is the sum over points of its square, or of the Gaussian, three to a sharp pixel's side,
+    # each of the sharp pixel that it falls in.
+    reach = 0.5 if psf_fwhm is None else _CUT * psf_fwhm * FWHM_TO_STD
+    count = int(np.ceil(2 * reach * 3 * max(placement.ratio)))
+    offsets = (np.arange(count) + 0.5) / count * 2 * reach - reach
+    weights = np.ones(count) if psf_fwhm is None else np.exp(-0.5 * (offsets / (psf_fwhm * FWHM_TO_STD)) ** 2)
+    weights = weights / weights.sum()
+    corner = np.array([fine.row, fine.col])
+    centres, entries = _pixels(coarse).astype(float), []
+    for down, across in np.ndindex(count, count):
+        there = placement.inverse_points(centres + offsets[[down, across]])
+        weight = np.full(len(there), weights[down] * weights[across])
+        entries.append((np.round(there).astype(int) - corner, weight))
+    seen = _gathered(entries, shapes[1], shapes[0])
+    return seen, maps[0], maps[1], inside.reshape(shapes[1]), (own[:, 0] * coarse.width + own[:, 1]).reshape(shapes[1])
+
+
+def _pixels(window: Window) -> np.ndarray:
+    """(N, 2) places of a window's pixels."""
+    rows, cols = np.mgrid[window.row : window.row + window.height, window.col : window.col + window.width]
+    return np.stack([rows.ravel(), cols.ravel()], 1)
+
+
+def _gathered(
+    entries: list[tuple[np.ndarray, np.ndarray]], shape_in: tuple[int, int], shape_out: tuple[int, int]
+) -> _Sparse:
+    """One map of (places (N, 2), weights (N,)), each for all pixels that come out; places off the image are lost."""
+    from scipy.sparse import coo_matrix
+
+    size = shape_out[0] * shape_out[1], shape_in[0] * shape_in[1]
+    total = coo_matrix(size).tocsr()
+    # A few at a time, so that what falls on one pixel is added up before there is too much of it.
+    for start in range(0, len(entries), 64):
+        rows, cols, values = [], [], []
+        for place, weight in entries[start : start + 64]:
+            held = ((place >= 0) & (place < shape_in)).all(1) & (weight != 0)
+            rows.append(np.flatnonzero(held))
+            cols.append(place[held, 0] * shape_in[1] + place[held, 1])
+            values.append(weight[held])
+        parts = np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))
+        total = total + coo_matrix(parts, shape=size).tocsr()
+    found = total.tocoo()
+    index = torch.from_numpy(np.stack([found.row, found.col]).astype(np.int64))
+    return _Sparse(index, torch.from_numpy(found.data), shape_in, shape_out)
+
+
+def _kernel(away: np.ndarray, *, cubic: bool) -> np.ndarray:
+    """Weight of a sample so far away."""
+    if not cubic:
+        return np.clip(1 - away, 0, None)
+    near = ((KEYS + 2) * away - (KEYS + 3)) * away**2 + 1
+    far = KEYS * (((away - 5) * away + 8) * away - 4)
+    return np.where(away <= 1, near, np.where(away < 2, far, 0.0))
 
 
 def _centres(step: float, start: float, first: int, count: int) -> np.ndarray:
@@ -148,10 +257,7 @@ def _between(
     weights = np.zeros((m, n))
     for tap in range(-1, 3):
         away = np.abs(at - (base + tap))
-        near = ((KEYS + 2) * away - (KEYS + 3)) * away**2 + 1
-        far = KEYS * (((away - 5) * away + 8) * away - 4)
-        cube = np.where(away <= 1, near, np.where(away < 2, far, 0.0))
-        value = cube if cubic else np.clip(1 - away, 0, None)
+        value = _kernel(away, cubic=cubic)
         index = np.clip(base + tap, 0, size - 1) - coarse
         held = (index >= 0) & (index < n)
         np.add.at(weights, (np.flatnonzero(held), index[held]), value[held])
@@ -168,34 +274,3 @@ def _own(step: float, start: float, coarse: int, n: int, fine: int, m: int) -> n
     """(m,) index of the coarse pixel that holds each sharp one, of those in the window."""
     at = _centres(step, start, fine, m)
     return np.clip(np.floor(at + 0.5).astype(int) - coarse, 0, max(n - 1, 0))
-
-
-def levelled(hsi: torch.Tensor, placement: Placement, msi_shape: tuple[int, int]) -> tuple[torch.Tensor, Placement]:
-    """A coarse image on a level grid of the same pixel size that covers the sharp one.
-
-    Parameters
-    ----------
-    hsi : (B, h, w) float tensor, NaN where missing; placement : with a rotation or shear
-
-    Returns
-    -------
-    (B, h', w') tensor, cubic interpolation, NaN beyond the image and around gaps; and its level placement.
-    """
-    from scipy.ndimage import map_coordinates
-
-    from hsi_app.fusion.placement import Placement
-
-    rows, cols = placement.ratio
-    height, width = (int(np.ceil(side / ratio)) for side, ratio in zip(msi_shape, (rows, cols), strict=True))
-    level = Placement((1 / rows, 0, 0.5 / rows - 0.5, 0, 1 / cols, 0.5 / cols - 0.5))
-    grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), -1).reshape(-1, 2)
-    places = placement.points(level.inverse_points(grid)).T
-    images = hsi.cpu().numpy()
-    missing = ~np.isfinite(images).all(0)
-    out = np.empty((len(images), height * width), np.float32)
-    for band, image in enumerate(images):
-        out[band] = map_coordinates(np.nan_to_num(image), places, order=3, mode="nearest")
-    lost = map_coordinates(missing.astype(np.float32), places, order=1, mode="nearest") > 0.01
-    beyond = ((places < -0.5) | (places > np.array(hsi.shape[1:])[:, None] - 0.5)).any(0)
-    out[:, lost | beyond] = np.nan
-    return torch.from_numpy(out.reshape(len(images), height, width)).to(hsi.device), level

@@ -39,7 +39,6 @@ class Pair:
     placement : where the pixels of ``msi`` lie on ``hsi``, or None where that is not known
     psf_fwhm : of what a pixel of ``hsi`` sees, in its pixels; None = the square of the pixel
     uneven_share : of the variance of ``hsi``, what small displacements explain that the placement does not mend
-    levelled : for a placement with a rotation: ``hsi`` and the placement on a level grid, else None
     """
 
     hsi: Scene
@@ -50,7 +49,6 @@ class Pair:
     placement: Placement | None = None
     psf_fwhm: float | None = None
     uneven_share: float = 0.0
-    levelled: tuple[torch.Tensor, Placement] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -117,52 +115,35 @@ class Pair:
         chosen = torch.randperm(pixels.shape[1], generator=generator, device=generator.device)[:count]
         return pixels[:, chosen.to(pixels.device)]
 
-    @property
-    def coarse_shape(self) -> tuple[int, int]:
-        """(h, w) of the level grid of the hyperspectral image."""
-        if self.levelled is not None:
-            height, width = self.levelled[0].shape[1:]
-            return int(height), int(width)
-        return self.hsi.shape[1], self.hsi.shape[2]
-
-    def level_placement(self) -> Placement:
-        """The placement on the level grid; CapabilityError where there is none."""
+    def known_placement(self) -> Placement:
+        """The placement; CapabilityError where there is none."""
         if self.placement is None:
             raise CapabilityError(
                 "it is not known where one image lies on the other; give both a map frame, or --registration estimate,"
                 " or choose a method that needs no registration (joint, u2mdn, ridge)."
             )
-        return self.placement if self.levelled is None else self.levelled[1]
-
-    def coarse(self, window: Window | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Values (B, h, w) and validity of a window of the level grid of the hyperspectral image."""
-        import torch
-
-        if self.levelled is None:
-            return self.hsi.tensors(window)
-        values = self.levelled[0] if window is None else self.levelled[0][:, *window.slices]
-        valid = torch.isfinite(values)
-        return torch.where(valid, values, 0.0), valid
+        return self.placement
 
     def coarse_window(self, window: Window, margin: int = REACH_PX) -> Window:
-        """Part of the level grid under a window of ``msi``, with ``margin`` pixels around it."""
-        return self.level_placement().window(window, self.coarse_shape, margin)
+        """Part of ``hsi`` under a window of ``msi``, with ``margin`` pixels around it."""
+        return self.known_placement().window(window, self.hsi.shape[1:], margin)
 
     def fine_window(self, window: Window) -> Window:
-        """Part of ``msi`` that a window of the level grid sees, with what the point spread reaches; may be empty."""
+        """Part of ``msi`` that a window of ``hsi`` sees, with what the point spread reaches; may be empty."""
         top, left = window.row - REACH_PX, window.col - REACH_PX
         bottom, right = window.row + window.height + REACH_PX - 1, window.col + window.width + REACH_PX - 1
-        corners = self.level_placement().inverse_points(np.array([[top, left], [bottom, right]], float))
+        places = np.array([[top, left], [top, right], [bottom, left], [bottom, right]], float)
+        corners = self.known_placement().inverse_points(places)
         first = np.clip(np.floor(corners.min(0)), 0, self.msi.shape[1:]).astype(int)
         last = np.clip(np.ceil(corners.max(0)) + 1, first, self.msi.shape[1:]).astype(int)
         return Window(int(first[0]), int(first[1]), int(last[0] - first[0]), int(last[1] - first[1]))
 
     def grids(self, coarse: Window | None = None, fine: Window | None = None) -> Grids:
-        """From windows of ``msi`` to windows of the level grid and back."""
+        """From windows of ``msi`` to windows of ``hsi`` and back."""
         from hsi_app.fusion.grids import Grids
 
         return Grids(
-            self.level_placement(), self.coarse_shape, self.msi.shape[1:], psf_fwhm=self.psf_fwhm,
+            self.known_placement(), self.hsi.shape[1:], self.msi.shape[1:], psf_fwhm=self.psf_fwhm,
             hsi_window=coarse, msi_window=fine,
         )  # fmt: skip
 
@@ -170,7 +151,7 @@ class Pair:
         """(b, h, w) matched ``msi`` as the hyperspectral sensor would see it; NaN where it does not cover a pixel."""
         import torch
 
-        height, width = self.coarse_shape
+        height, width = self.hsi.shape[1:]
         out = torch.full((self.msi.shape[0], height, width), torch.nan, device=self.device)
         for top in range(0, height, STRIP_ROWS):
             coarse = Window(top, 0, min(STRIP_ROWS, height - top), width)

@@ -110,8 +110,6 @@ def make_pair(hsi: Scene, msi: Scene, settings: PairSettings, job: Job) -> Paire
         coarse, fine, factor = images
         uneven = find_unevenness(coarse, fine, placement.on_averaged(factor))
         pair = replace(pair, uneven_share=uneven.share)
-    if placement is not None and not placement.is_level_over(msi.shape[1:]):
-        pair = replace(pair, levelled=_levelled(pair))
     job.step(0.5, "measuring the point spread")
     if placement is not None:
         pair = replace(pair, psf_fwhm=settings.psf_fwhm or _point_spread(pair))
@@ -239,16 +237,6 @@ def _weighed(scene: Scene, weights: np.ndarray, factor: int) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def _levelled(pair: Pair) -> tuple[torch.Tensor, Placement]:
-    import torch
-
-    from hsi_app.fusion.grids import levelled
-
-    assert pair.placement is not None
-    values, valid = pair.hsi.tensors()
-    return levelled(torch.where(valid, values, torch.nan), pair.placement, pair.msi.shape[1:])
-
-
 def _point_spread(pair: Pair) -> float | None:
     """Width of the Gaussian that explains the pair best, hyperspectral pixels; None for the square of the pixel.
 
@@ -256,12 +244,12 @@ def _point_spread(pair: Pair) -> float | None:
     """
     import torch
 
-    height, width = pair.coarse_shape
+    height, width = pair.hsi.shape[1:]
     window = Window(0, 0, height, width)
     if max(height, width) > _MEASURED_PX:
         side = (min(height, _MEASURED_PX), min(width, _MEASURED_PX))
         window = Window((height - side[0]) // 2, (width - side[1]) // 2, *side)
-    values, valid = pair.coarse(window)
+    values, valid = pair.hsi.tensors(window)
     fine = pair.fine_window(window)
     guide, complete = pair.guide(fine)
     errors: dict[float | None, float] = {}
@@ -295,7 +283,7 @@ def _estimated(
     import torch
 
     seen = pair.coarse_guide()
-    values, valid = pair.coarse()
+    values, valid = pair.hsi.tensors()
     both = torch.isfinite(seen).all(0) & valid.all(0)
     if int(both.sum()) < 2 * seen.shape[0]:
         raise ParameterError(
@@ -326,7 +314,7 @@ def _radiometry(pair: Pair, response: Response, wanted: Radiometry, job: Job) ->
     is_paired, said = False, "matched by their distributions"
     if pair.placement is not None:
         seen = pair.coarse_guide()
-        values, valid = pair.coarse()
+        values, valid = pair.hsi.tensors()
         both = torch.isfinite(seen).all(0) & valid.all(0)
         if int(both.sum()) >= _MATCHED_PX:
             projected = response.matrix @ values[:, both].double().cpu().numpy()

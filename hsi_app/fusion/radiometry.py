@@ -15,6 +15,8 @@ _FOLDS, _ROUNDS, _OUTLYING, _JUDGED_PX = 4, 3, 2.5, 2000
 # different ground may differ twofold; units differ by powers of ten.
 SAME_PIXELS, SAME_GROUND = 1.3, 2.5
 _LOW, _HIGH = 0.1, 0.9
+# Variation that is but the rounding of float32 averages, over the largest number.
+_FLAT = 1e-6
 
 
 def estimate_response(
@@ -61,7 +63,7 @@ def estimate_response(
             limit = _OUTLYING * 1.4826 * max(float(np.median(left)), 1e-12)
             weights = np.minimum(1.0, limit / np.maximum(left, 1e-300))
         gain[band], offset[band] = found.sum(), level
-        if gain[band] <= 0:
+        if gain[band] <= 0 or _is_flat(target) or _is_flat(hsi[allowed]):
             raise ParameterError(
                 f"band {band + 1} of the multispectral image does not follow from the hyperspectral one where they"
                 " overlap; check that they show the same ground, or name a sensor or a table with --srf."
@@ -121,22 +123,27 @@ def radiometric_match(projected: np.ndarray, msi: np.ndarray, *, paired: bool) -
     """
     wide, mid = _spread(projected)
     narrow, own = _spread(msi)
-    gain = wide / narrow
+    # Quantiles that are one, as of a band that is mostly water, tell of no gain.
+    is_flat = narrow <= _FLAT * np.abs(msi).max(axis=1)
+    gain = np.where(is_flat, 1.0, wide / narrow)
     offset = mid - gain * own
     if not paired:
         return gain, offset
     for band in range(len(msi)):
-        weights = np.ones(msi.shape[1])
+        if _is_flat(msi[band]):
+            continue
         for _ in range(_ROUNDS + 2):
+            # From the match of the distributions on, and with the square: least squares would follow a few clouds,
+            # which lie far out in ``msi``, and never let go of them.
+            left = np.abs(projected[band] - gain[band] * msi[band] - offset[band])
+            limit = _OUTLYING * 1.4826 * max(float(np.median(left)), 1e-12)
+            weights = np.minimum(1.0, limit / np.maximum(left, 1e-300)) ** 2
             share = weights / weights.sum()
             x, y = msi[band] - msi[band] @ share, projected[band] - projected[band] @ share
             slope = float((share * x) @ y) / max(float((share * x) @ x), 1e-300)
             if slope <= 0:
                 break
             gain[band], offset[band] = slope, projected[band] @ share - slope * (msi[band] @ share)
-            left = np.abs(projected[band] - gain[band] * msi[band] - offset[band])
-            limit = _OUTLYING * 1.4826 * max(float(np.median(left)), 1e-12)
-            weights = np.minimum(1.0, limit / np.maximum(left, 1e-300))
     return gain, offset
 
 
@@ -149,6 +156,11 @@ def same_radiometry(projected: np.ndarray, msi: np.ndarray, *, paired: bool) -> 
     within = SAME_PIXELS if paired else SAME_GROUND
     ratio = _spread(msi)[1] / np.where(np.abs(mid := _spread(projected)[1]) > 1e-12, mid, np.nan)
     return bool(np.nanmedian(np.abs(np.log(np.clip(np.nan_to_num(ratio, nan=1.0), 1e-6, None)))) <= np.log(within))
+
+
+def _is_flat(pixels: np.ndarray) -> bool:
+    """True where no band of (..., N) pixels varies."""
+    return bool(pixels.std(axis=-1).max() <= _FLAT * np.abs(pixels).max())
 
 
 def _spread(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -145,6 +145,8 @@ class Match:
         """(correlation, rows, cols, angle) of the best shift for a turn."""
         from skimage.registration import phase_cross_correlation
 
+        if not len(self.places):
+            return -1.0, 0.0, 0.0, angle
         placement = self.placed(0.0, 0.0, angle)
         height, width = self.blurred.shape
         corners = placement.points(np.array([[0, 0], [0, width], [height, 0], [height, width]], float))

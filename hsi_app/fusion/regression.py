@@ -21,7 +21,6 @@ class Regression:
     """An affine map from features to spectra.
 
     matrix : (B, p) float64 tensor; centre : (p,), mean features; level : (B,), mean spectrum
-    inverse : (p, p), of the penalised second moments over the sum of the weights
     strength : penalty in units of the features' variance
     explained : share of the variance that pixels left out of the fit are predicted with, at most 1
     error : weighted mean square length of what is left of such pixels
@@ -30,7 +29,6 @@ class Regression:
     matrix: torch.Tensor
     centre: torch.Tensor
     level: torch.Tensor
-    inverse: torch.Tensor
     strength: float
     explained: float
     error: float
@@ -41,21 +39,16 @@ class Regression:
             self.matrix.to(features) @ (features - self.centre.to(features)[:, None]) + self.level.to(features)[:, None]
         )
 
-    def leverage(self, features: torch.Tensor) -> torch.Tensor:
-        """(N,) how far outside what was learned from (p, N) features lie, about p / N for those it was learned from."""
-        away = features.double() - self.centre[:, None]
-        return (away * (self.inverse @ away)).sum(0)
-
     def to_shared(self, prefix: str) -> dict[str, np.ndarray]:
         """As the plain arrays that tiles are given."""
-        own = {"matrix": self.matrix, "centre": self.centre, "level": self.level, "inverse": self.inverse}
+        own = {"matrix": self.matrix, "centre": self.centre, "level": self.level}
         arrays = {f"{prefix}.{key}": value.cpu().numpy() for key, value in own.items()}
         return {**arrays, f"{prefix}.fit": np.array([self.strength, self.explained, self.error])}
 
     @classmethod
     def from_shared(cls, shared: Mapping[str, np.ndarray], prefix: str, device: torch.device) -> Regression:
         """What ``to_shared`` made plain."""
-        names = ("matrix", "centre", "level", "inverse")
+        names = ("matrix", "centre", "level")
         arrays = {name: torch.from_numpy(shared[f"{prefix}.{name}"]).to(device) for name in names}
         strength, explained, error = shared[f"{prefix}.fit"].tolist()
         return cls(**arrays, strength=strength, explained=explained, error=error)
@@ -135,6 +128,8 @@ def _fit(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, strength: floa
     assert best is not None
     error, chosen, shrunk = best
     inverse = scale[:, None] * (vectors * shrunk @ vectors.T) * scale
-    explained = 1 - error / total if total > 0 else 1.0
+    # Less is the rounding of the mean of targets that do not vary.
+    power = float((weights[judged] * y[:, judged].square().sum(0)).sum())
+    explained = 1 - error / total if total > 1e-24 * power else 1.0
     mean_error = error / max(float(weights[judged].sum()), 1e-300)
-    return Regression(cross @ inverse, centre, level, inverse, chosen, explained, mean_error)
+    return Regression(cross @ inverse, centre, level, chosen, explained, mean_error)

@@ -12,6 +12,8 @@ from hsi_app.bands import BandAxis
 from hsi_app.errors import FormatError, OperatorError, ParameterError
 from hsi_app.fusion.sensors import Bands, sensor_bands, sensor_names
 
+# Numbers that stay below this are no wavelengths in nm.
+_LEAST_NM = 100.0
 _FILES = (".csv", ".txt", ".sli", ".hdr", ".npz", ".npy", ".mat")
 
 
@@ -30,9 +32,15 @@ class Response:
 
     def __post_init__(self) -> None:
         matrix = np.clip(np.asarray(self.matrix, float), 0, None)
+        if not np.isfinite(matrix).all():
+            wrong = int(np.argmin(np.isfinite(matrix).all(axis=1)))
+            raise ParameterError(
+                f"band {wrong + 1} of the response ({self.origin}) holds values that are no numbers; correct them, or"
+                " leave the band out."
+            )
         total = matrix.sum(axis=1, keepdims=True)
-        if not np.isfinite(matrix).all() or (total <= 0).any():
-            empty = int(np.argmin(np.nan_to_num(total, nan=-1.0)))
+        if (total <= 0).any():
+            empty = int(np.argmin(total))
             raise ParameterError(
                 f"band {empty + 1} of the response ({self.origin}) sees none of the hyperspectral bands; leave it out,"
                 " or choose the right sensor or table."
@@ -107,7 +115,10 @@ def _gaussian(centres_nm: np.ndarray, fwhm_nm: np.ndarray, hsi: BandAxis) -> np.
             "the hyperspectral image has no wavelengths, so a sensor's bands cannot be laid on it; attach them to its"
             " header, or give --srf a matrix or 'estimate'."
         )
-    return gaussian_response(centres_nm, fwhm_nm, hsi.centres_nm)
+    try:
+        return gaussian_response(centres_nm, fwhm_nm, hsi.centres_nm)
+    except OperatorError as error:
+        raise ParameterError(f"{error} Leave the band out, or choose the right sensor or table with --srf.") from None
 
 
 def _of_sensor(name: str, bands: Bands, chosen: Sequence[str], hsi: BandAxis, msi: BandAxis) -> Response:
@@ -122,12 +133,13 @@ def _of_sensor(name: str, bands: Bands, chosen: Sequence[str], hsi: BandAxis, ms
 
 
 def _recognised(name: str, bands: Bands, msi: BandAxis) -> tuple[str, ...]:
-    """A sensor's bands in the order of the image: by its wavelengths, its band names, or as many as there are."""
+    """A sensor's bands in the order of the image: by its wavelengths, its band names, or all where nothing is known."""
     if msi.centres_nm is not None:
         found = []
         for centre in msi.centres_nm:
             band = min(bands, key=lambda key: abs(bands[key][0] - centre))
-            if abs(bands[band][0] - centre) <= bands[band][1] / 2 and band not in found:
+            # Headers give a broad band's nominal centre, which may be anywhere within it.
+            if abs(bands[band][0] - centre) <= bands[band][1] and band not in found:
                 found.append(band)
         if len(found) == msi.count:
             return tuple(found)
@@ -136,6 +148,12 @@ def _recognised(name: str, bands: Bands, msi: BandAxis) -> tuple[str, ...]:
         found = [plain[key] for label in msi.names if (key := label.strip().lower()) in plain]
         if len(found) == msi.count:
             return tuple(found)
+    if msi.centres_nm is not None:
+        raise ParameterError(
+            f"the multispectral image's bands at {', '.join(f'{centre:g}' for centre in msi.centres_nm)} nm are not"
+            f" those of {name}; choose the right sensor, or name the bands in the image's order, of: {', '.join(bands)}"
+            f" (--srf {name}:{','.join(list(bands)[: msi.count])})."
+        )
     return tuple(bands)
 
 
@@ -146,7 +164,7 @@ def _chosen_names(what: str, known: tuple[str, ...], chosen: Sequence[str]) -> t
     for wanted in chosen:
         if wanted.lower() in plain:
             found.append(plain[wanted.lower()])
-        elif wanted.isdigit() and 1 <= int(wanted) <= len(known):
+        elif wanted.isdecimal() and 1 <= int(wanted) <= len(known):
             found.append(known[int(wanted) - 1])
         else:
             raise ParameterError(f"{what} has no band '{wanted}'; there are: {', '.join(known)}.")
@@ -162,15 +180,22 @@ def _of_file(path: Path, array: str | None, chosen: Sequence[str], hsi: BandAxis
             raise FormatError(f"'{path}' has no wavelengths; a response table needs them in its first column.")
         table, at, names = np.nan_to_num(library.spectra), library.centres_nm, library.names
     else:
-        matrix, name = _matrix(path, array, hsi, msi)
-        if _is_table(matrix):
-            # Micrometres, where nothing reaches 100.
-            at = matrix[:, 0] * (1000.0 if matrix[:, 0].max() < 100 else 1.0)
-            table, names = matrix[:, 1:], tuple(str(k) for k in range(1, matrix.shape[1]))
+        matrix, name = _matrix(path, array, bool(chosen), hsi, msi)
+        if _is_table(matrix) and not (_is_fitting(matrix, bool(chosen), hsi, msi) and matrix[:, 0].max() < _LEAST_NM):
+            # Else they are micrometres.
+            at = matrix[:, 0] * (1000.0 if matrix[:, 0].max() < _LEAST_NM else 1.0)
+            table, names = np.nan_to_num(matrix[:, 1:]), tuple(str(k) for k in range(1, matrix.shape[1]))
         else:
             matrix = matrix if matrix.shape[1] == hsi.count else matrix.T
-            names = tuple(f"{name} {k}" for k in range(1, len(matrix) + 1))
-            return Response(matrix, names, f"matrix {path.name}")
+            rows = tuple(str(k) for k in range(1, len(matrix) + 1))
+            kept = _chosen_names(f"'{path.name}'", rows, chosen) if chosen else rows
+            if len(kept) != msi.count:
+                raise ParameterError(
+                    f"{len(kept)} rows of '{path.name}' are named, the multispectral image has {msi.count} bands; name"
+                    " one for each, in its order."
+                )
+            matrix = matrix[[rows.index(row) for row in kept]]
+            return Response(matrix, tuple(f"{name} {row}" for row in kept), f"matrix {path.name}")
     if chosen:
         kept = _chosen_names(f"'{path.name}'", tuple(names), chosen)
         table, names = table[:, [list(names).index(name) for name in kept]], kept
@@ -198,19 +223,31 @@ def _tabled(at: np.ndarray, table: np.ndarray, hsi: BandAxis, path: Path) -> np.
 
 
 def _is_table(matrix: np.ndarray) -> bool:
+    if matrix.shape[1] < 2:
+        return False
     first = matrix[:, 0]
-    return bool(len(first) > 2 and (np.diff(first) > 0).all() and first[0] > 0.2 and matrix.shape[1] > 1)
+    return bool(len(first) > 2 and (np.diff(first) > 0).all() and first[0] > 0.2)
 
 
-def _matrix(path: Path, array: str | None, hsi: BandAxis, msi: BandAxis) -> tuple[np.ndarray, str]:
+def _is_fitting(matrix: np.ndarray, has_chosen: bool, hsi: BandAxis, msi: BandAxis) -> bool:
+    """True for a matrix between the bands of the two images, or one whose rows are chosen from."""
+    if has_chosen:
+        return hsi.count in matrix.shape
+    return matrix.shape in {(msi.count, hsi.count), (hsi.count, msi.count)}
+
+
+def _matrix(path: Path, array: str | None, has_chosen: bool, hsi: BandAxis, msi: BandAxis) -> tuple[np.ndarray, str]:
     """The only array of a file that is a table, or a matrix for the two images."""
     arrays = {name: value for name, value in _arrays(path).items() if value.ndim == 2 and value.dtype.kind in "fiu"}
     if array is not None:
         if array not in arrays:
             raise ParameterError(f"'{path.name}' has no matrix '{array}'; there are: {', '.join(arrays) or 'none'}.")
         arrays = {array: arrays[array]}
-    sizes = {(msi.count, hsi.count), (hsi.count, msi.count)}
-    fitting = {name: value for name, value in arrays.items() if value.shape in sizes or _is_table(value.astype(float))}
+    fitting = {
+        name: value
+        for name, value in arrays.items()
+        if _is_fitting(value, has_chosen, hsi, msi) or _is_table(value.astype(float))
+    }
     if len(fitting) == 1:
         name, value = next(iter(fitting.items()))
         return value.astype(float), name

@@ -148,7 +148,7 @@ def fuse(
         choice = choose(pair)
         spec, params, reasons = find_method(choice.method, "fuse"), choice.parameters(), choice.reasons
     if spec.needs_registration:
-        pair.level_placement()
+        pair.known_placement()
     run, prepare = spec.load_run(), spec.load_prepare()
     assert prepare is not None  # a MethodSpec of this kind has one
     with memory_as_plan("while the method was prepared"):
@@ -261,7 +261,7 @@ class _Pipeline:
         if pair.placement is not None:
             coarse = pair.coarse_window(tile.read)
             if coarse.pixels:
-                observed, seen = pair.coarse(coarse)
+                observed, seen = pair.hsi.tensors(coarse)
                 problem = replace(problem, observed=observed, valid=seen, grids=pair.grids(coarse, tile.read))
             elif self.spec.needs_registration:
                 return np.full((bands + 1, tile.keep.height, tile.keep.width), np.nan, np.float32)

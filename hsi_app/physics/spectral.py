@@ -10,6 +10,8 @@ import torch
 from hsi_app.errors import OperatorError
 from hsi_app.physics.operator import LinearOperator
 
+# Standard deviations from its centre beyond which a Gaussian sees nothing, unless bands are as sparse everywhere.
+_FAR = 4.0
 FWHM_TO_STD = 0.42466090014400953
 
 
@@ -79,10 +81,15 @@ def gaussian_response(centres_nm: np.ndarray, fwhm_nm: np.ndarray, at_nm: np.nda
     Raises
     ------
     OperatorError
-        If a broad band lies outside the narrow ones' range.
+        If a broad band lies outside the narrow ones' range, or sees none of them, or has no width.
     """
     at = np.asarray(at_nm, float)
     centres, widths = np.atleast_1d(centres_nm).astype(float), np.atleast_1d(fwhm_nm).astype(float)
+    if not (widths > 0).all():
+        wrong = int(np.argmin(widths > 0))
+        raise OperatorError(
+            f"the band at {centres[wrong]:g} nm has a width of {widths[wrong]:g} nm; it must be positive."
+        )
     outside = (centres < at.min() - widths / 2) | (centres > at.max() + widths / 2)
     if outside.any():
         raise OperatorError(
@@ -90,7 +97,13 @@ def gaussian_response(centres_nm: np.ndarray, fwhm_nm: np.ndarray, at_nm: np.nda
         )
     response = np.exp(-0.5 * ((at[None, :] - centres[:, None]) / (widths[:, None] * FWHM_TO_STD)) ** 2)
     response *= _intervals(at)
-    return np.asarray(response / response.sum(axis=1, keepdims=True))
+    total = response.sum(axis=1, keepdims=True)
+    away = np.abs(at[None, :] - centres[:, None]).min(axis=1)
+    spacing = float(np.median(np.diff(np.sort(at)))) if at.size > 1 else 0.0
+    blind = ((away > _FAR * widths * FWHM_TO_STD) & (away > spacing)) | (total[:, 0] <= 0)
+    if blind.any():
+        raise OperatorError(f"a band at {centres[blind][0]:g} nm lies in a gap between the cube's bands.")
+    return np.asarray(response / total)
 
 
 def tabled_response(table_nm: np.ndarray, table: np.ndarray, at_nm: np.ndarray) -> np.ndarray:
@@ -112,9 +125,16 @@ def tabled_response(table_nm: np.ndarray, table: np.ndarray, at_nm: np.ndarray) 
 
 
 def _intervals(at: np.ndarray) -> np.ndarray:
-    """(B,) what each of unevenly spaced bands stands for, nm; a band beside a gap does not stand for the gap."""
-    if at.size < 2:
+    """(B,) what each of unevenly spaced bands stands for, nm; a band beside a gap does not stand for the gap.
+
+    Bands may come in any order, and share what they stand for where two lie at one place.
+    """
+    order = np.argsort(at, kind="stable")
+    step = np.diff(at[order])
+    if not (step > 0).any():
         return np.ones(at.size)
-    step = np.abs(np.diff(at))
     before, after = np.concatenate([step[:1], step]), np.concatenate([step, step[-1:]])
-    return np.asarray(np.minimum((before + after) / 2, 1.5 * np.minimum(before, after)))
+    nearest = np.minimum(*(np.where(side > 0, side, np.inf) for side in (before, after)))
+    intervals = np.empty(at.size)
+    intervals[order] = np.minimum((before + after) / 2, 1.5 * nearest)
+    return intervals

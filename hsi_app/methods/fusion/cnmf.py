@@ -8,7 +8,7 @@ from hsi_app.errors import CubeError
 from hsi_app.fusion.pair import Pair
 from hsi_app.fusion.signal import find_signal
 from hsi_app.jobs import Job
-from hsi_app.methods.fusion.doubt import doubt_limit
+from hsi_app.methods.fusion.doubt import Doubt, find_doubt
 from hsi_app.methods.fusion.spec import CnmfParameters
 from hsi_app.problem import Problem, Restoration, Shared
 from hsi_app.tiling import Window
@@ -36,7 +36,7 @@ def prepare(pair: Pair, params: CnmfParameters, task: str, job: Job) -> Shared:
     _, found = vca(spectra.cpu(), count, job.generator("cpu"))
     endmembers = found.float().clamp(min=_LEAST).to(pair.device)
     coarse, fine = _learned(pair)
-    values, valid = pair.coarse(coarse)
+    values, valid = pair.hsi.tensors(coarse)
     guide, complete = pair.guide(fine)
     grids = pair.grids(coarse, fine)
     seen = valid.all(0) & torch.isfinite(grids.to_coarse(guide[:1], complete[None])[0])
@@ -65,7 +65,7 @@ def prepare(pair: Pair, params: CnmfParameters, task: str, job: Job) -> Shared:
     return {
         "endmembers": endmembers.cpu().numpy(),
         "mixed": (mixed @ endmembers).cpu().numpy(),
-        "doubt_limit": doubt_limit(left.norm(dim=0)),
+        **find_doubt(mixed @ hsi, left).to_shared(),
         "weight": torch.tensor(weight).numpy(),
         "misfits": torch.tensor(losses).numpy(),
     }
@@ -76,7 +76,7 @@ def fuse_tile(problem: Problem, params: CnmfParameters, job: Job) -> Restoration
     assert problem.guide is not None
     assert problem.grids is not None
     endmembers, mixed = (torch.from_numpy(problem.shared[key]).to(problem.device) for key in ("endmembers", "mixed"))
-    weight, limit = float(problem.shared["weight"]), float(problem.shared["doubt_limit"])
+    weight = float(problem.shared["weight"])
     bands, height, width = problem.shape_out
     coarse = problem.observed.reshape(bands, -1)
     image = _unmixed(coarse.clamp(min=0), endmembers, weight, params.iterations, job.part(0.0, 0.1))
@@ -86,7 +86,7 @@ def fuse_tile(problem: Problem, params: CnmfParameters, job: Job) -> Restoration
     start = covered.reshape(len(image), -1)
     abundances = _abundances(pixels, mixed, _start(start), weight, params.iterations, job.part(0.1, 0.9))
     values = torch.where(torch.isfinite(start[:1]), endmembers @ abundances, torch.nan)
-    doubt = (pixels - mixed @ abundances).norm(dim=0) / limit
+    doubt = Doubt.from_shared(problem.shared, problem.device).of(pixels, pixels - mixed @ abundances)
     trace = {"endmembers": len(image), "misfits": problem.shared["misfits"].tolist()}
     return Restoration(
         values.reshape(bands, height, width), extras={"doubt": doubt.reshape(height, width)}, trace=trace
@@ -94,8 +94,8 @@ def fuse_tile(problem: Problem, params: CnmfParameters, job: Job) -> Restoration
 
 
 def _learned(pair: Pair) -> tuple[Window, Window]:
-    """The middle of the level hyperspectral grid and what it shows of the multispectral image."""
-    height, width = pair.coarse_shape
+    """The middle of the hyperspectral image and what it shows of the multispectral image."""
+    height, width = pair.hsi.shape[1:]
     side = min(height, LEARNED_SIDE_PX), min(width, LEARNED_SIDE_PX)
     coarse = Window((height - side[0]) // 2, (width - side[1]) // 2, *side)
     return coarse, pair.fine_window(coarse)

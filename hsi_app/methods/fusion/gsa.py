@@ -10,7 +10,7 @@ from hsi_app.fusion.pair import Pair
 from hsi_app.fusion.regression import Regression, fit_ridge
 from hsi_app.fusion.signal import Signal, find_signal
 from hsi_app.jobs import Job
-from hsi_app.methods.fusion.doubt import doubt_limit
+from hsi_app.methods.fusion.doubt import Doubt, find_doubt
 from hsi_app.methods.fusion.spec import GsaParameters
 from hsi_app.problem import Problem, Restoration, Shared
 
@@ -20,7 +20,7 @@ def prepare(pair: Pair, params: GsaParameters, task: str, job: Job) -> Shared:
     job.step(0.0, "averaging the multispectral image")
     seen = pair.coarse_guide()
     job.step(0.5, "finding each band's component")
-    values, valid = pair.coarse()
+    values, valid = pair.hsi.tensors()
     both = torch.isfinite(seen).all(0) & valid.all(0)
     if int(both.sum()) <= len(seen) + 1:
         raise CubeError(
@@ -31,7 +31,7 @@ def prepare(pair: Pair, params: GsaParameters, task: str, job: Job) -> Shared:
     found = fit_ridge(seen[:, both], values[:, both], strength=0.0)
     return {
         **found.to_shared("component"),
-        "doubt_limit": doubt_limit(found.leverage(seen[:, both]).clamp(min=0).sqrt()),
+        **find_doubt(pair.mixed_bands() @ pair.spectra).to_shared(),
         **(find_signal(pair.spectra).to_shared() if params.clean else {}),
     }
 
@@ -55,7 +55,6 @@ def fuse_tile(problem: Problem, params: GsaParameters, job: Job) -> Restoration:
     flat = component.matrix.to(guide) @ detail.reshape(len(guide), -1)
     # Without a detail (beyond the rim) the interpolated spectrum is all there is.
     values = values + flat.reshape(values.shape).nan_to_num(0.0)
-    doubt = component.leverage(guide.reshape(len(guide), -1)).clamp(min=0).sqrt().float()
-    limit = float(problem.shared["doubt_limit"])
+    doubt = Doubt.from_shared(problem.shared, problem.device).of(guide.reshape(len(guide), -1))
     trace = {"rank": int(np.shape(problem.shared["signal.back"])[1])} if params.clean else {}
-    return Restoration(values, extras={"doubt": doubt.reshape(guide.shape[1:]) / limit}, trace=trace)
+    return Restoration(values, extras={"doubt": doubt.reshape(guide.shape[1:])}, trace=trace)

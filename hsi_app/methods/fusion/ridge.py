@@ -7,7 +7,7 @@ import torch
 from hsi_app.fusion.pair import Pair
 from hsi_app.fusion.regression import Regression, fit_ridge
 from hsi_app.jobs import Job
-from hsi_app.methods.fusion.doubt import doubt_limit
+from hsi_app.methods.fusion.doubt import Doubt, find_doubt
 from hsi_app.methods.fusion.spec import RidgeParameters
 from hsi_app.problem import Problem, Restoration, Shared
 
@@ -27,7 +27,7 @@ def prepare(pair: Pair, params: RidgeParameters, task: str, job: Job) -> Shared:
     return {
         **found.to_shared("transfer"),
         "standard": torch.stack([centre, spread]).cpu().numpy(),
-        "doubt_limit": doubt_limit(found.leverage(features).sqrt()),
+        **find_doubt(broad).to_shared(),
     }
 
 
@@ -38,7 +38,7 @@ def fuse_tile(problem: Problem, params: RidgeParameters, job: Job) -> Restoratio
     device = problem.device
     transfer = Regression.from_shared(problem.shared, "transfer", device)
     centre, spread = torch.from_numpy(problem.shared["standard"]).to(device)
-    limit = float(problem.shared["doubt_limit"])
+    ordinary = Doubt.from_shared(problem.shared, device)
     bands, height, width = problem.shape_out
     pixels = problem.guide.reshape(problem.guide.shape[0], -1)
     values = pixels.new_empty((bands, pixels.shape[1]))
@@ -48,7 +48,7 @@ def fuse_tile(problem: Problem, params: RidgeParameters, job: Job) -> Restoratio
         here = slice(start, start + CHUNK_PX)
         features = polynomial((pixels[:, here] - centre[:, None]) / spread[:, None], params.degree)
         values[:, here] = transfer.predict(features)
-        doubt[here] = transfer.leverage(features).sqrt().float() / limit
+        doubt[here] = ordinary.of(pixels[:, here])
     return Restoration(
         values.reshape(bands, height, width),
         extras={"doubt": doubt.reshape(height, width)},

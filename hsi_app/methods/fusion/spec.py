@@ -87,7 +87,7 @@ class U2mdnParameters(Parameters):
     """Options of u2-MDN."""
 
     components: int = parameter(
-        15,
+        20,
         "Entries of a pixel's code: dimensions of the mixture, more than there are materials.",
         unit="components",
         source="measured on the training scenes; 15 to 35 in the released settings",

@@ -13,7 +13,7 @@ from hsi_app.fusion.regression import Regression, fit_ridge, outlier_weights
 from hsi_app.fusion.signal import Signal, find_signal
 from hsi_app.jobs import Job
 from hsi_app.methods.fusion.dirichlet import Dirichlet, fit_dirichlet
-from hsi_app.methods.fusion.doubt import doubt_limit
+from hsi_app.methods.fusion.doubt import Doubt, find_doubt
 from hsi_app.methods.fusion.spec import U2mdnParameters
 from hsi_app.problem import Problem, Restoration, Shared
 
@@ -37,18 +37,18 @@ def prepare(pair: Pair, params: U2mdnParameters, task: str, job: Job) -> Shared:
         "standard": torch.stack([model.centre, model.spread]),
     }  # fmt: skip
     arrays = {key: value.cpu().numpy() for key, value in shared.items()}
-    arrays["doubt_limit"] = doubt_limit(left.norm(dim=0))
+    arrays.update(find_doubt(broad, left).to_shared())
     arrays["fit"] = np.array([fit.stopped, fit.information])
     arrays["curve"] = np.array(fit.curve, float).reshape(-1, 2)
     arrays["reason"] = np.array(fit.reason)
     lines_up = pair.placement is not None
     if params.correction:
-        correction, variance = _learned_correction(pair.spectra, model.mixed @ pair.spectra, model, pair)
+        correction, variance = _learned_correction(spectra, broad, model, pair)
         if lines_up and pair.uneven_share * variance > correction.error:
             lines_up = False
             job.note(
-                "the images are bent against each other, and that moves spectra further than the method leaves them"
-                " unexplained; the registration was left aside."
+                "the images lie on each other less well than the method explains spectra without that; the registration"
+                " was left aside."
             )
         arrays.update(correction.to_shared("correction"))
         if lines_up:
@@ -70,7 +70,7 @@ def fuse_tile(problem: Problem, params: U2mdnParameters, job: Job) -> Restoratio
         for name in ("correction", "linear")
     )
     share = float(shared.get("share", np.array(1.0)))
-    limit = float(shared["doubt_limit"])
+    ordinary = Doubt.from_shared(shared, device)
     bands, height, width = problem.shape_out
     pixels = problem.guide.reshape(problem.guide.shape[0], -1)
     values = pixels.new_empty((bands, pixels.shape[1]))
@@ -80,7 +80,7 @@ def fuse_tile(problem: Problem, params: U2mdnParameters, job: Job) -> Restoratio
         here = slice(start, start + CHUNK_PX)
         spectra = model.mix(model.codes(pixels[:, here]))
         left = pixels[:, here] - model.mixed @ spectra
-        doubt[here] = left.norm(dim=0) / limit
+        doubt[here] = ordinary.of(pixels[:, here], left)
         if correction is not None:
             spectra = spectra + correction.predict(torch.cat([left, pixels[:, here]]))
         if linear is not None:
@@ -121,7 +121,7 @@ def _registered_correction(pair: Pair, model: Dirichlet) -> Shared:
     Such pixels also tell what a plain linear regression would do, and the two are averaged by their leave-one-out
     errors (Bates and Granger 1969). Nothing where there are too few.
     """
-    values, valid = pair.coarse()
+    values, valid = pair.hsi.tensors()
     seen = pair.coarse_guide()
     both = torch.isfinite(seen).all(0) & valid.all(0)
     if int(both.sum()) <= _FEWEST_PX * len(seen):
@@ -144,7 +144,7 @@ def _model(shared: Mapping[str, np.ndarray], device: torch.device) -> Dirichlet:
 
 def _disagreement_limit(pair: Pair) -> np.ndarray:
     """What an ordinary hyperspectral pixel stays below of ``_disagreement``."""
-    values, valid = pair.coarse()
+    values, valid = pair.hsi.tensors()
     found = _disagreement(values, pair.coarse_guide(), pair.mixed_bands())[valid.all(0)]
     found = found[torch.isfinite(found)]
     return np.array(DISAGREES * float(found.median()) if found.numel() else 0.0)
