@@ -95,7 +95,7 @@ def test_a_right_angle_takes_rows_towards_columns() -> None:
 
 def test_a_shift_is_counted_in_pixels_of_the_sharp_image() -> None:
     moved = ODD.moved(rows=3.0, cols=-5.0)
-    np.testing.assert_allclose(moved.points(PLACES), ODD.points(PLACES + [3.0, -5.0]), atol=1e-12)
+    np.testing.assert_allclose(moved.points(PLACES), ODD.points(PLACES + np.array([3.0, -5.0])), atol=1e-12)
 
 
 def test_the_turn_comes_before_the_shift() -> None:

@@ -1,7 +1,8 @@
 """The map of doubt: pixels that the hyperspectral image has nothing like.
 
-It counts in what 99 of 100 of that image's own pixels stay below. Sharp pixels are purer than coarse ones, so a few in a
-hundred lie above one in any scene; whole objects that do are of a material that the hyperspectral image does not show.
+It counts in what 99 of 100 of that image's own pixels stay below. Sharp pixels are purer than coarse ones, so a few in
+a hundred lie above one in any scene; whole objects that do are of a material that the hyperspectral image does not
+show.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ class Doubt:
     @classmethod
     def from_shared(cls, shared: Shared, device: torch.device) -> Doubt:
         """What ``to_shared`` made plain."""
-        columns = (torch.from_numpy(shared[f"doubt.{name}"]).to(device) for name in ("centre", "whitening"))
+        centre, whitening = (torch.from_numpy(shared[f"doubt.{name}"]).to(device) for name in ("centre", "whitening"))
         distance, misfit = shared["doubt.limits"].tolist()
-        return cls(*columns, distance=distance, misfit=misfit)
+        return cls(centre, whitening, distance, misfit)
 
 
 def find_doubt(broad: torch.Tensor, left: torch.Tensor | None = None) -> Doubt:
