@@ -64,9 +64,9 @@ class PairSettings:
     psf_fwhm: float | None = None
 
     def __post_init__(self) -> None:
-        if self.psf_fwhm is not None and not 0.3 <= self.psf_fwhm <= 5:
+        if self.psf_fwhm is not None and not 0.3 <= self.psf_fwhm <= 3:
             raise ParameterError(
-                f"psf-fwhm is {self.psf_fwhm:g}; give the width in hyperspectral pixels, 0.3 to 5, or leave it out."
+                f"psf-fwhm is {self.psf_fwhm:g}; give the width in hyperspectral pixels, 0.3 to 3, or leave it out."
             )
 
 

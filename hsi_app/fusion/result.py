@@ -19,7 +19,8 @@ class Fusion:
     Parameters
     ----------
     cube : (B, H, W) float32 on the grid and in the map frame of the multispectral image, with bands, unit and scale of
-        the hyperspectral one (those that were worked on); read lazily where it was written to a file
+        the hyperspectral one; bands that took no part are interpolated, or missing where it is not known which pixel
+        lies where. Read lazily where it was written to a file
     doubt : (1, H, W) float32 cube, or None where it was not kept: how badly a pixel is explained by what the
         hyperspectral image holds; only a hundredth of that image's own pixels exceed 1, what lies far above is of a
         material that it does not show

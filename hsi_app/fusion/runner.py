@@ -35,6 +35,7 @@ from hsi_app.tiling import Tile, Window
 if TYPE_CHECKING:
     import torch
 
+    from hsi_app.fusion.grids import Grids
     from hsi_app.fusion.pair import Pair
 
 AUTO = "auto"
@@ -50,7 +51,8 @@ class FusionSettings:
 
     srf, registration, radiometry, psf_fwhm : see ``hsi_app.fusion.pairing.PairSettings``
     device, memory, seed : see ``hsi_app.Settings``
-    bad_bands : 'keep' leaves bands marked bad out of the result, 'restore' sharpens them too
+    bad_bands : 'keep' only interpolates bands marked bad, and leaves them missing where it is not known which pixel
+        lies where; 'restore' sharpens them too
     tile : largest side of a tile in px of the multispectral image, or None to follow from ``memory``
     """
 
@@ -201,11 +203,11 @@ class _Pipeline:
         self.pair, self.spec, self.params, self.shared, self.run = pair, spec, params, shared, run
         hsi, msi = pair.hsi.cube, pair.msi.cube
         line = history_line(spec, params, "fuse")
-        kept = hsi.select(pair.hsi.bands) if pair.hsi.shape[0] < hsi.shape[0] else hsi
-        shape = (pair.hsi.shape[0], *msi.shape[1:])
-        empty = np.broadcast_to(np.float32(np.nan), shape)
+        self._worked = pair.hsi.bands
+        self._passed = np.setdiff1d(np.arange(hsi.shape[0]), self._worked)
+        empty = np.broadcast_to(np.float32(np.nan), (hsi.shape[0], *msi.shape[1:]))
         self.like = replace(
-            kept, values=empty, valid=None, georef=msi.georef, name=f"{hsi.name} fused", source=None,
+            hsi, values=empty, valid=None, georef=msi.georef, name=f"{hsi.name} fused", source=None,
             history=(*hsi.history, f"{line}, with {msi.name}"),
         )  # fmt: skip
         self.doubt_like = Cube(
@@ -221,7 +223,7 @@ class _Pipeline:
         own, pair = self.spec.extent, self.pair
         coarse = 0 if pair.placement is None else own.coarse_margin_px + ceil(_PSF_REACH * (pair.psf_fwhm or 0))
         # The result beside what the method takes: scaled, in stored units, and being written.
-        result = 4 * pair.hsi.shape[0] * (own.memory_factor + 3)
+        result = 4 * pair.hsi.shape[0] * own.memory_factor + 12 * pair.hsi.cube.shape[0]
         return replace(
             own, margin_px=own.margin_px + ceil(coarse * pair.ratio), memory_factor=1.0,
             pixel_bytes=own.pixel_bytes + int(result),
@@ -251,8 +253,10 @@ class _Pipeline:
         pair, bands = self.pair, self.pair.hsi.shape[0]
         complete = valid.all(0)
         rows, cols = tile.keep.inside(tile.read)
+        # All bands of the hyperspectral cube, and the doubt.
+        block = np.full((len(self.like.axis.is_bad) + 1, tile.keep.height, tile.keep.width), np.nan, np.float32)
         if not bool(complete.any()):
-            return np.full((bands + 1, tile.keep.height, tile.keep.width), np.nan, np.float32)
+            return block
         guide = pair.matched(values, complete.expand_as(values))
         problem = Problem(
             values.new_zeros((bands, 0, 0)), torch.ones((bands, 0, 0), dtype=torch.bool, device=values.device), "fuse",
@@ -263,8 +267,10 @@ class _Pipeline:
             if coarse.pixels:
                 observed, seen = pair.hsi.tensors(coarse)
                 problem = replace(problem, observed=observed, valid=seen, grids=pair.grids(coarse, tile.read))
+                if self._passed.size:
+                    block[self._passed] = self._interpolated(coarse, problem.grids)[:, rows, cols]
             elif self.spec.needs_registration:
-                return np.full((bands + 1, tile.keep.height, tile.keep.width), np.nan, np.float32)
+                return block
         with torch.no_grad(), devices.reduced_precision(values.device, self.spec.is_bf16_safe):
             found = self.run(problem, self.params, job)
         if found.values.shape != problem.shape_out or "doubt" not in found.extras:
@@ -273,11 +279,20 @@ class _Pipeline:
                 " 'doubt'; tell its authors."
             )
         self.trace = self.trace or dict(found.trace)
-        doubt = found.extras["doubt"][None, rows, cols].float()
-        block = torch.cat([self._stored(found.values[:, rows, cols].float()), doubt])
-        block = torch.where(complete[rows, cols], block, torch.nan)
-        array: np.ndarray = block.cpu().numpy()
-        return array
+        block[self._worked] = self._stored(found.values[:, rows, cols].float()).cpu().numpy()
+        block[-1] = found.extras["doubt"][rows, cols].float().cpu().numpy()
+        block[:, ~complete[rows, cols].cpu().numpy()] = np.nan
+        return block
+
+    def _interpolated(self, coarse: Window, grids: Grids | None) -> np.ndarray:
+        """Stored values of the bands that took no part, interpolated to a tile: they get no sharper."""
+        import torch
+
+        assert grids is not None
+        values, valid = self.pair.hsi.cube.block(coarse, [int(band) for band in self._passed])
+        image = np.where(valid, values, np.float32(np.nan))
+        found: np.ndarray = grids.to_fine(torch.from_numpy(image)).numpy()
+        return found
 
     def _stored(self, values: torch.Tensor) -> torch.Tensor:
         """Scaled values in the stored numbers of the hyperspectral cube."""
@@ -292,7 +307,7 @@ class _Pipeline:
         return (physical - offset.to(values)[:, None, None]) / gain.to(values)[:, None, None]
 
     def _tally(self, block: np.ndarray) -> None:
-        seen = np.isfinite(block).all(axis=0)
+        seen = np.isfinite(block[[*self._worked, -1]]).all(axis=0)
         self.empty += int((~seen).sum())
         self._pixels += int(seen.sum())
         self._doubted += int((block[-1][seen] > 1).sum())
