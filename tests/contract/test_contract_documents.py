@@ -66,7 +66,7 @@ def test_every_command_shown_exists_with_its_options(line: str) -> None:
     if words[0] == "restore":
         # A recipe is a file that need not be there to be described; it takes the options of 'auto'.
         path = [words[0], words[1] if words[1] in methods() else "auto"]
-    elif words[0] == "unmix":
+    elif words[0] in ("unmix", "fuse"):
         path = words[:2]
     shown = CliRunner().invoke(cli.cli, [*path, "--help"])
     assert shown.exit_code == 0, shown.output
