@@ -26,9 +26,9 @@ _OPTIONS: Sequence[Any] = (
     click.argument("out", type=click.Path(), metavar="OUT"),
     click.option(
         "--srf", metavar="FILE|SENSOR|estimate",
-        help="Spectral response of MSI: a sensor such as sentinel-2 or sentinel-2:B2,B3,B4,B8 ('--srf list' names them),"
-        " a table of wavelengths and responses (.csv, .sli, .mat, .npz), or 'estimate' to find it where the images line"
-        " up.  [default: widths in the header of MSI, else estimate]",
+        help="Spectral response of MSI: a sensor such as sentinel-2 or sentinel-2:B2,B3,B4,B8 (hsi-app fuse"
+        " --list-sensors), a table of wavelengths and responses (.csv, .sli, .mat, .npz), or 'estimate' to find it where"
+        " the images line up.  [default: widths in the header of MSI, else estimate]",
     ),
     click.option(
         "--registration", type=click.Choice(["auto", "map", "frame", "estimate", "none"]), default="auto",
@@ -46,12 +46,24 @@ _OPTIONS: Sequence[Any] = (
     ),
     click.option("--mask", metavar="FILE", help="Image of 1 = observed, 0 = missing for HSI; adds to NaN and nodata."),
     click.option("--bad-bands", type=click.Choice(["keep", "restore"]), default="keep", show_default=True,
-                 help="Leave bands marked bad out of OUT, or sharpen them too."),
-    click.option("--doubt", metavar="FILE", help="Write the map of doubt: above 1, HSI does not hold what is seen there."),
+                 help="Only interpolate bands marked bad, or sharpen them too."),
+    click.option(
+        "--doubt", metavar="FILE", help="Write the map of doubt: far above 1, HSI does not hold what is seen there."
+    ),
     click.option("--report", metavar="FILE.html", help="Write a report (and beside it FILE.json)."),
     TILE,
     RECORD,
 )  # fmt: skip
+
+
+def _list_sensors(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from hsi_app.fusion.sensors import SENSORS
+
+    for name, bands in SENSORS.items():
+        click.echo(f"{name:<18}" + ", ".join(f"{band} {centre:g} nm" for band, (centre, _width) in bands.items()))
+    ctx.exit()
 
 
 class FuseGroup(click.Group):
@@ -69,6 +81,10 @@ class FuseGroup(click.Group):
 @click.group(
     cls=FuseGroup, subcommand_metavar="METHOD|auto [OPTIONS] HSI MSI OUT",
     short_help="Sharpen a cube with a finer multispectral image.",
+)  # fmt: skip
+@click.option(
+    "--list-sensors", is_flag=True, is_eager=True, expose_value=False, callback=_list_sensors,
+    help="List the sensors that --srf knows, with their bands.",
 )  # fmt: skip
 def fuse() -> None:
     """Make a sharp hyperspectral cube of a coarse one (HSI) and a sharp multispectral image (MSI).

@@ -29,6 +29,9 @@ Radiometry = Literal["auto", "same", "match"]
 
 # Corners further off than this, in hyperspectral pixels, do not line up: half a pixel costs GSA 20 dB.
 MISPLACED_PX = 0.1
+# The images must agree better by this factor in what they do not share, or what was found is no better than what was
+# said: small images are registered to a fifth of a coarse pixel only.
+_GAIN = 1.1
 # Largest side of the images that are registered, and of the part that the point spread is measured in.
 _REGISTERED_PX, _MEASURED_PX = 512, 64
 # Widths of the point spread that are tried beside the square of the pixel, hyperspectral pixels.
@@ -133,6 +136,7 @@ def make_pair(hsi: Scene, msi: Scene, settings: PairSettings, job: Job) -> Paire
         "registration": {
             "how": how,
             "placement": None if placement is None else placement.describe(),
+            "matrix": None if placement is None else list(placement.matrix),
             "measured": None if registration is None else registration.to_plain(),
             "unevenness": None if uneven is None else asdict(uneven),
         },
@@ -174,7 +178,8 @@ def _placed(
             f"the images do not seem to line up ({measured.why}); only methods that need no registration are used."
         )
         return None, measured, "not found"
-    if apart <= MISPLACED_PX and how == "auto":
+    gains = 1 - measured.before > _GAIN * (1 - measured.correlation)
+    if how == "auto" and (apart <= MISPLACED_PX or not gains):
         return start, measured, f"{said}, borne out by the images"
     job.note(f"registered by the images: {measured.describe()}.")
     return measured.placement, measured, "estimated from the images"

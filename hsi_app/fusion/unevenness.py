@@ -11,8 +11,6 @@ from hsi_app.fusion.registration import Match
 
 # Standard deviation of the window that a displacement is found in, coarse px: about 50 pixels decide two numbers.
 _WINDOW_PX = 2.0
-# Share that such a field explains of a difference without any displacement in it (measured: 0.08 to 0.11).
-_BY_CHANCE = 0.12
 _STEADY = 0.01
 
 
@@ -57,12 +55,19 @@ def find_unevenness(coarse: np.ndarray, fine: np.ndarray, placement: Placement) 
 
     steady = _STEADY * float((near(down**2) + near(across**2)).mean())
     rr, rc, cc = near(down**2) + steady, near(down * across), near(across**2) + steady
-    br, bc = near(down * left), near(across * left)
     determinant = np.maximum(rr * cc - rc**2, 1e-300)
-    rows, cols = (cc * br - rc * bc) / determinant, (rr * bc - rc * br) / determinant
-    remains = left - rows * down - cols * across
-    explained = 1 - float((remains[both] ** 2).sum()) / max(float((left[both] ** 2).sum()), 1e-300)
+
+    def field(difference: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Displacements along rows and columns, and the share of the difference that they explain."""
+        br, bc = near(down * difference), near(across * difference)
+        rows, cols = (cc * br - rc * bc) / determinant, (rr * bc - rc * br) / determinant
+        remains = (difference - rows * down - cols * across)[both]
+        return rows, cols, 1 - float((remains**2).sum()) / max(float((difference[both] ** 2).sum()), 1e-300)
+
+    rows, cols, explained = field(left)
+    # What the same difference, mirrored, has in common with gradients that it does not belong to is chance.
+    chance = float(np.mean([field(np.flip(left, axes) * both)[2] for axes in ((0,), (1,), (0, 1))]))
     contrast = (down**2 + across**2) * both
     rms = np.sqrt(float(((rows**2 + cols**2) * contrast).sum()) / max(float(contrast.sum()), 1e-300))
-    beyond = max(0.0, (explained - _BY_CHANCE) / (1 - _BY_CHANCE))
+    beyond = max(0.0, (explained - chance) / max(1 - chance, 1e-9))
     return Unevenness(float(rms), beyond * float((left[both] ** 2).sum()) / power)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hsi_app.cube import Cube
-from hsi_app.report.pictures import Picture, false_colour, png_uri
+from hsi_app.report.pictures import Picture, false_colour, png_uri, quantity_map
 from hsi_app.report.sampling import thumbnail
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def mixture_picture(result: Unmixing, shown: Sequence[int]) -> Picture:
 def abundance_pictures(result: Unmixing, shown: Sequence[int]) -> list[Picture]:
     """One picture a material, 0 to 1."""
     images = thumbnail(result.abundances, shown).values
-    return [_mapped(image, result.names[k], 1.0) for k, image in zip(shown, images, strict=True)]
+    return [quantity_map(image, result.names[k], 1.0) for k, image in zip(shown, images, strict=True)]
 
 
 def map_pictures(result: Unmixing) -> list[Picture]:
@@ -57,18 +57,10 @@ def map_pictures(result: Unmixing) -> list[Picture]:
     relative = thumbnail(result.error, [1]).values[0]
     finite = relative[np.isfinite(relative)]
     span = float(np.percentile(finite, 99)) if finite.size else 1.0
-    pictures = [_mapped(relative, "error over the pixel's signal", span or 1.0)]
+    pictures = [quantity_map(relative, "error over the pixel's signal", span or 1.0)]
     for name, cube in result.maps.items():
         image = thumbnail(cube, [0]).values[0]
         top = float(np.nanmax(image)) if np.isfinite(image).any() else 1.0
         title = "guidance: 0 evenly mixed, high nearly pure" if name == "guidance" else name
-        pictures.append(_mapped(image, title, top or 1.0))
+        pictures.append(quantity_map(image, title, top or 1.0))
     return pictures
-
-
-def _mapped(image: np.ndarray, title: str, span: float) -> Picture:
-    from matplotlib import colormaps
-
-    rgba = colormaps["viridis"](np.nan_to_num(np.clip(image / span, 0, 1)))
-    rgba[..., 3] = np.isfinite(image)
-    return Picture(png_uri(rgba), image.shape[1], image.shape[0], title, span)

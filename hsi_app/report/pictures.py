@@ -138,6 +138,15 @@ def _removed(image: np.ndarray) -> Picture:
     return Picture(png_uri(rgba), image.shape[1], image.shape[0], "removed", span)
 
 
+def quantity_map(image: np.ndarray, title: str, span: float) -> Picture:
+    """A map of a quantity from 0 to ``span``, NaN see-through."""
+    from matplotlib import colormaps
+
+    rgba = colormaps["viridis"](np.nan_to_num(np.clip(image / span, 0, 1)))
+    rgba[..., 3] = np.isfinite(image)
+    return Picture(png_uri(rgba), image.shape[1], image.shape[0], title, span)
+
+
 def png_uri(rgba: np.ndarray) -> str:
     """(h, w, 4) numbers in [0, 1] as the data URI of a PNG."""
     from PIL import Image

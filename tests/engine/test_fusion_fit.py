@@ -206,3 +206,17 @@ def test_doubt_is_one_where_a_hundredth_of_the_own_pixels_lie() -> None:
     assert float(ordinary.of(torch.full((3, 1), 20.0))) > 4
     # What the mixtures leave counts where the colour is ordinary.
     assert float(ordinary.of(torch.zeros(3, 1), torch.ones(3, 1))) > 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("method", sorted(methods("fuse")))
+def test_a_gpu_gives_what_the_processor_gives(method: str) -> None:
+    hsi, msi, truth = planted()
+    options = {"steps": 300} if method in ("u2mdn", "joint") else {}
+    here, there = (
+        fuse(hsi, msi, method, options, FusionSettings(registration="frame", device=device)).cube
+        for device in ("cpu", "cuda")
+    )
+    # A fit of many steps amplifies the last bits; the results must be equally good.
+    assert rms(there, truth) == pytest.approx(rms(here, truth), rel=0.1)

@@ -21,6 +21,8 @@ from hsi_app.problem import Problem, Restoration, Shared
 CHUNK_PX = 2**15
 # A hyperspectral pixel disagrees with the multispectral image where it does so by as many medians.
 DISAGREES = 6.0
+# A larger part of what is left of pixels that both saw must not be displacement.
+MOSTLY = 0.5
 # Fewer pixels for each broad band are not enough to learn from.
 _FEWEST_PX = 10
 
@@ -43,16 +45,11 @@ def prepare(pair: Pair, params: U2mdnParameters, task: str, job: Job) -> Shared:
     arrays["reason"] = np.array(fit.reason)
     lines_up = pair.placement is not None
     if params.correction:
-        correction, variance = _learned_correction(spectra, broad, model, pair)
-        if lines_up and pair.uneven_share * variance > correction.error:
-            lines_up = False
-            job.note(
-                "the images lie on each other less well than the method explains spectra without that; the registration"
-                " was left aside."
-            )
+        correction, _ = _learned_correction(spectra, broad, model, pair)
         arrays.update(correction.to_shared("correction"))
         if lines_up:
-            arrays.update(_registered_correction(pair, model))
+            registered, lines_up = _registered_correction(pair, model, job)
+            arrays.update(registered)
     lowpass = lines_up if params.lowpass is None else params.lowpass
     if lowpass:
         arrays.update(find_signal(spectra).to_shared())
@@ -115,24 +112,32 @@ def _learned_correction(
     return found, float((spectra - spectra.mean(1, keepdim=True)).square().sum(0).mean())
 
 
-def _registered_correction(pair: Pair, model: Dirichlet) -> Shared:
+def _registered_correction(pair: Pair, model: Dirichlet, job: Job) -> tuple[Shared, bool]:
     """The same, learned from pixels that both images saw, which takes in what response and numbers have wrong.
 
     Such pixels also tell what a plain linear regression would do, and the two are averaged by their leave-one-out
-    errors (Bates and Granger 1969). Nothing where there are too few.
+    errors (Bates and Granger 1969).
+
+    Returns nothing and False where most of what is left of such pixels is that they are not the same.
     """
     values, valid = pair.hsi.tensors()
     seen = pair.coarse_guide()
     both = torch.isfinite(seen).all(0) & valid.all(0)
     if int(both.sum()) <= _FEWEST_PX * len(seen):
-        return {}
+        return {}, True
     spectra, broad = values[:, both], seen[:, both]
-    correction, _ = _learned_correction(spectra, broad, model, pair)
+    correction, variance = _learned_correction(spectra, broad, model, pair)
+    if pair.uneven_share * variance > MOSTLY * correction.error:
+        job.note(
+            "the images do not lie on each other well enough to sharpen pixel by pixel (bends, or a frame that is off);"
+            " the registration was left aside."
+        )
+        return {}, False
     spectra = find_signal(pair.spectra).clean(spectra)
     weights = outlier_weights((spectra - model.mix(model.codes(broad))).norm(dim=0))
     linear = fit_ridge(broad, spectra, weights=weights)
     share = linear.error / max(linear.error + correction.error, 1e-300)
-    return {**correction.to_shared("correction"), **linear.to_shared("linear"), "share": np.array(share)}
+    return {**correction.to_shared("correction"), **linear.to_shared("linear"), "share": np.array(share)}, True
 
 
 def _model(shared: Mapping[str, np.ndarray], device: torch.device) -> Dirichlet:
