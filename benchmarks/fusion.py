@@ -129,7 +129,6 @@ WAYS: dict[str, tuple[str, dict[str, Any], str]] = {
     "joint, not registered": ("joint", {}, "none"),
     "gsa, frames believed": ("gsa", {}, "map"),
     "cnmf, frames believed": ("cnmf", {}, "map"),
-    "joint, frames believed": ("joint", {}, "map"),
     "gsa, registered by the aid": ("gsa", {}, "auto"),
     "joint, registered by the aid": ("joint", {}, "auto"),
 }

@@ -27,8 +27,8 @@ _OPTIONS: Sequence[Any] = (
     click.option(
         "--srf", metavar="FILE|SENSOR|estimate",
         help="Spectral response of MSI: a sensor such as sentinel-2 or sentinel-2:B2,B3,B4,B8 (hsi-app fuse"
-        " --list-sensors), a table of wavelengths and responses (.csv, .sli, .mat, .npz), or 'estimate' to find it where"
-        " the images line up.  [default: widths in the header of MSI, else estimate]",
+        " --list-sensors), a table of wavelengths and responses (.csv, .sli, .mat, .npz), or 'estimate' to find it"
+        " where the images line up.  [default: widths in the header of MSI, else estimate]",
     ),
     click.option(
         "--registration", type=click.Choice(["auto", "map", "frame", "estimate", "none"]), default="auto",

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from conftest import mixed_scene
+from tests.conftest import mixed_scene
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube

@@ -14,6 +14,8 @@ from hsi_app.unmixing.vertices import vca
 
 # Hyperspectral pixels in each step; smaller images are taken whole.
 HSI_PX = 2048
+# Hyperspectral pixels that each component needs, lest the mixtures learn them by heart.
+PIXELS_EACH = 10
 # Pixels of each image that the critic sees in a step.
 JUDGED_PX = 512
 # The fit ends where the loss of so many steps is within a share of that of the steps before.
@@ -102,7 +104,9 @@ def fit_dirichlet(pair: Pair, params: U2mdnParameters, job: Job) -> Fit:
     mixed = pair.mixed_bands()
     msi = pair.guide_pixels(params.msi_pixels, generator)
     bands = len(msi)
-    components = min(params.components, len(hsi), hsi.shape[1])
+    components = min(params.components, len(hsi), max(hsi.shape[1] // PIXELS_EACH, 2))
+    if components < params.components:
+        job.note(f"{hsi.shape[1]} hyperspectral pixels carry {components} components, not {params.components}.")
     mean = hsi.mean(1)
     centre = mixed @ mean
     spread = (mixed @ hsi).std(1).clamp(min=1e-6)
