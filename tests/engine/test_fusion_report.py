@@ -1,70 +1,147 @@
-"""The report of a fusion shows what was made, how sure it is, and how the images belong together."""
+"""The page and the figures of a fusion."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
-from functools import cache
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import hsi_sample_data
+import numpy as np
 import pytest
+from PIL import Image
 
+import hsi_app
+from hsi_app.cube import Cube
 from hsi_app.errors import OutputError
 from hsi_app.fusion.result import Fusion
-from hsi_app.fusion.runner import FusionSettings, fuse
-from hsi_app.io import open_cube
-from hsi_app.report.fusion import write_fusion_report
+from hsi_app.fusion.runner import FusionSettings
+from hsi_app.report.fusion import NO_MATERIALS, write_fusion_report
+from hsi_app.report.fusion_charts import DOUBT_COLOURS, doubt_picture, placement_of, scene_pictures, spots
 from hsi_app.tiling import Window
 
 
-@cache
-def fused(method: str, registration: str) -> Fusion:
-    hsi, msi = (open_cube(hsi_sample_data.path(name)) for name in ("scene_noisy", "scene_msi"))
-    options: dict[str, Any] = {"steps": 500} if method == "joint" else {}
-    coarse, sharp = hsi.crop(Window(0, 0, 24, 20)), msi.crop(Window(0, 0, 96, 80))
-    return fuse(coarse, sharp, method, options, FusionSettings(registration=registration))  # type: ignore[arg-type]
+def fused(method: str, settings: FusionSettings | None = None, **options: object) -> Fusion:
+    hsi, msi = (hsi_app.open_cube(hsi_sample_data.path(name)) for name in ("scene_clean", "scene_msi"))
+    # A corner of the scene: the page is the same, the fusion quick.
+    hsi, msi = hsi.crop(Window(0, 0, 48, 40)), msi.crop(Window(0, 0, 192, 160))
+    return hsi_app.fuse(hsi, replace(msi, name="<sharp> & clear"), method, options or None, settings)
 
 
-def page(tmp_path: Path, result: Fusion) -> str:
-    return write_fusion_report(result, tmp_path / "report.html")[0].read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def ridge() -> Fusion:
+    return fused("ridge")
 
 
-def test_page_and_figures_lie_beside_each_other(tmp_path: Path) -> None:
-    html, data = write_fusion_report(fused("ridge", "map"), tmp_path / "report.html")
-    assert json.loads(data.read_text())["record"]["method"] == "ridge"
-    assert html.stat().st_size < 2_000_000
+@pytest.fixture(scope="module")
+def joint() -> Fusion:
+    return fused("joint", steps=60)
+
+
+def image_of(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))))
+
+
+def test_the_page_holds_everything_and_loads_nothing(ridge: Fusion, tmp_path: Path) -> None:
+    page, beside = write_fusion_report(ridge, tmp_path / "report.html")
+    text = page.read_text()
+    assert "&lt;sharp&gt; &amp; clear" in text
+    assert "<sharp>" not in text
+    assert not re.search(r'(src|srcset|href)="(?!data:|#)', text)
+    # Coarse, multispectral, result, doubt; charts of four spectra and the response.
+    assert text.count("<figure") == 4 + 5
+    assert "192 × 160 pixels" in text
+    assert "4 : 1" in text
+    assert ridge.record["pair"]["response"]["origin"] in text
+    assert ridge.record["pair"]["registration"]["how"] in text
+    for limit in ridge.record["limits"]:
+        assert limit in text
+    facts = json.loads(beside.read_text())
+    assert facts["format"] == "hsi-app fusion 1"
+    assert facts["record"]["pair"]["ratio"] == pytest.approx(4)
+
+
+def test_components_are_not_called_materials(joint: Fusion, ridge: Fusion, tmp_path: Path) -> None:
+    text = write_fusion_report(joint, tmp_path / "joint.html")[0].read_text()
+    assert NO_MATERIALS == "The components are a code of the spectra, not materials."
+    assert NO_MATERIALS in text
+    assert joint.record["trace"]["stop"] in text
+    assert text.count("<figure") == 4 + 5  # too few steps for a curve
+    assert NO_MATERIALS not in write_fusion_report(ridge, tmp_path / "ridge.html")[0].read_text()
+
+
+def test_an_existing_report_is_kept(ridge: Fusion, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("mine")
     with pytest.raises(OutputError, match="exists"):
-        write_fusion_report(fused("ridge", "map"), html)
-    write_fusion_report(fused("ridge", "map"), html, overwrite=True)
+        write_fusion_report(ridge, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+    write_fusion_report(ridge, tmp_path / "report.html", overwrite=True)
 
 
-def test_a_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
-    text = page(tmp_path, fused("ridge", "map"))
-    assert "http" not in text.replace("http://www.w3.org", "")
-    assert text.count("<img") >= 8
+def test_reasons_of_an_automatic_choice_are_told(ridge: Fusion, tmp_path: Path) -> None:
+    chosen = replace(ridge, record={**ridge.record, "reasons": ["Few bands < many."]})
+    assert "Few bands &lt; many." in write_fusion_report(chosen, tmp_path / "auto.html")[0].read_text()
+    assert "was chosen" not in write_fusion_report(ridge, tmp_path / "named.html")[0].read_text()
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["Fused", "Doubt", "in doubt", "A bright pixel", "Spectral response", "by the map frames", "To cite", "strength"],
-)
-def test_it_tells_what_a_reader_looks_for(tmp_path: Path, words: str) -> None:
-    assert words in page(tmp_path, fused("ridge", "map"))
+def test_pictures_share_a_stretch_only_where_the_numbers_do(ridge: Fusion) -> None:
+    pictures, is_common = scene_pictures(ridge)
+    assert is_common
+    assert [(p.width, p.height) for p in pictures] == [(80, 96), (320, 384), (320, 384)]
+    coarse, _, sharp = (image_of(p.uri)[..., :3].mean() for p in pictures)
+    assert sharp == pytest.approx(coarse, rel=0.05)
+    record = {**ridge.record, "pair": {**ridge.record["pair"], "radiometry": "matched"}}
+    brighter = replace(ridge, msi=replace(ridge.msi, gain=np.asarray(ridge.msi.gain) * 3), record=record)
+    own, is_common = scene_pictures(brighter)
+    assert not is_common
+    assert image_of(own[1].uri)[..., :3].mean() == pytest.approx(image_of(pictures[1].uri)[..., :3].mean(), rel=0.1)
 
 
-def test_components_are_not_called_materials(tmp_path: Path) -> None:
-    text = page(tmp_path, fused("joint", "none"))
-    assert "The components are a code of the spectra, not materials." in text
-    assert "Loss of the fit" in text
+def test_doubt_changes_colour_at_one() -> None:
+    drawn = image_of(doubt_picture(Cube(np.array([[[0, 1, 1.0001, 500, np.nan]]], np.float32))).uri)
+    assert [f"#{r:02x}{g:02x}{b:02x}" for r, g, b, _ in drawn[0, :4]] == list(DOUBT_COLOURS)
+    assert drawn[0, 4, 3] == 0
 
 
-def test_without_a_registration_nothing_is_said_of_one(tmp_path: Path) -> None:
-    text = page(tmp_path, fused("joint", "none"))
-    assert "none, as asked" in text
-    assert "multispectral on hyperspectral grid" not in text
+def test_a_map_of_doubt_that_was_not_kept_is_told(ridge: Fusion, tmp_path: Path) -> None:
+    page, _ = write_fusion_report(replace(ridge, doubt=None), tmp_path / "report.html")
+    assert "The map was not kept" in page.read_text()
 
 
-def test_the_record_is_plain(tmp_path: Path) -> None:
-    for result in (fused("ridge", "map"), fused("joint", "none")):
-        json.dumps(dict(result.record), allow_nan=False)
+def test_spectra_are_spread_over_brightness(ridge: Fusion) -> None:
+    chosen = spots(ridge)
+    bands = list(ridge.cube.axis.composite())
+    levels = [ridge.cube.spectrum(spot.row, spot.col)[bands].mean() for spot in chosen]
+    assert len(chosen) == 4
+    assert levels == sorted(levels)
+
+
+def test_the_coarse_pixel_is_found_as_the_images_were_placed(ridge: Fusion) -> None:
+    placement = placement_of(ridge)
+    assert placement is not None
+    assert placement.describe() == ridge.record["pair"]["registration"]["placement"]
+
+
+def test_without_registration_spectra_stand_alone(tmp_path: Path) -> None:
+    result = fused("ridge", FusionSettings(registration="none"))
+    text = write_fusion_report(result, tmp_path / "report.html")[0].read_text()
+    assert "so these stand alone" in text
+    assert " : 1<" not in text
+
+
+def test_a_fit_of_many_steps_shows_its_loss(joint: Fusion, tmp_path: Path) -> None:
+    trace = {**joint.record["trace"], "losses": [[250, 2.0], [500, 1.0]]}
+    long = replace(joint, record={**joint.record, "trace": trace})
+    assert write_fusion_report(long, tmp_path / "report.html")[0].read_text().count("<figure") == 4 + 6
+
+
+def test_bad_bands_are_drawn_in_no_spectrum(ridge: Fusion, tmp_path: Path) -> None:
+    bad = np.arange(90) == 40
+    axis = replace(ridge.hsi.axis, bad=bad)
+    hsi, cube = replace(ridge.hsi, bands=axis), replace(ridge.cube, bands=axis)
+    response = replace(ridge.response, matrix=ridge.response.matrix[:, ~bad])
+    marked = replace(ridge, hsi=hsi, cube=cube, response=response)
+    assert "interpolated only" in write_fusion_report(marked, tmp_path / "report.html")[0].read_text()
