@@ -24,6 +24,8 @@ LEARNED_PX = 2**15
 STRIP_ROWS = 64
 # Coarse pixels around a window that a point spread function and a cubic interpolation reach.
 REACH_PX = 4
+# Variation that is but the rounding of float32, over the largest number.
+_FLAT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ class Pair:
     def spectra(self) -> torch.Tensor:
         """(B, N) float32 tensor of complete hyperspectral pixels, all or an even sample of them.
 
-        Raises CubeError if no pixel has all bands.
+        Raises CubeError if fewer than two pixels have all bands, or all are alike.
         """
         import torch
 
@@ -84,6 +86,8 @@ class Pair:
                 f"'{self.hsi.cube.name}' has {spectra.shape[1]} pixels with all bands observed; a fusion learns from"
                 " those. Mark bands with gaps as bad, or fill them first."
             )
+        if float((spectra.amax(1) - spectra.amin(1)).max()) <= _FLAT * float(spectra.abs().max()):
+            raise CubeError(f"all pixels of '{self.hsi.cube.name}' are alike; there is nothing to learn from it.")
         return spectra
 
     def matched(self, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

@@ -209,7 +209,8 @@ def _intensities(
     """(h, w) and (H, W) images of the same light, NaN where missing; and by what the second was averaged down."""
     weights = _common_light(axes) if response is None else response.matrix.mean(0)
     coarse = _weighed(hsi, weights, 1)
-    factor = max(1, max(msi.shape[1:]) // _REGISTERED_PX)
+    # A strip of a few lines cannot be averaged by more than it has.
+    factor = max(1, min(-(-max(msi.shape[1:]) // _REGISTERED_PX), *msi.shape[1:]))
     return coarse, _weighed(msi, np.full(msi.shape[0], 1 / msi.shape[0]), factor), factor
 
 
@@ -325,7 +326,7 @@ def _radiometry(pair: Pair, response: Response, wanted: Radiometry, job: Job) ->
             projected = response.matrix @ values[:, both].double().cpu().numpy()
             pixels = seen[:, both].double().cpu().numpy()
             # A regression over pixels that do not quite lie on each other comes out too flat.
-            is_paired = all(np.corrcoef(x, y)[0, 1] >= _ALIKE for x, y in zip(projected, pixels, strict=True))
+            is_paired = all(_correlation(x, y) >= _ALIKE for x, y in zip(projected, pixels, strict=True))
             said = "matched over pixels that both images show"
     if wanted == "auto" and same_radiometry(projected, pixels, paired=is_paired):
         return *same, "the same numbers"
@@ -336,6 +337,12 @@ def _radiometry(pair: Pair, response: Response, wanted: Radiometry, job: Job) ->
             " much the same ground; give --radiometry same if they are in one unit."
         )
     return same[0] * gain, offset, said
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Of two (N,) arrays; 0 where one of them does not vary."""
+    x, y = x - x.mean(), y - y.mean()
+    return float(x @ y / max(np.sqrt((x @ x) * (y @ y)), 1e-300))
 
 
 def _centres(response: Response, axis: BandAxis) -> list[float] | None:

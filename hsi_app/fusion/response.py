@@ -84,7 +84,7 @@ def response_of(text: str | None, hsi: BandAxis, msi: BandAxis) -> Response | No
     if not path.is_file():
         raise ParameterError(
             f"'{source}' is no file and no sensor that is known; there are: {', '.join(sensor_names())}, or a table"
-            f" ({', '.join(_FILES[:-2])}, {_FILES[-1]})."
+            f" ({', '.join(_FILES)})."
         )
     return _of_file(path, array, chosen, hsi, msi)
 
@@ -122,14 +122,17 @@ def _gaussian(centres_nm: np.ndarray, fwhm_nm: np.ndarray, hsi: BandAxis) -> np.
 
 
 def _of_sensor(name: str, bands: Bands, chosen: Sequence[str], hsi: BandAxis, msi: BandAxis) -> Response:
-    names = _chosen_names(f"sensor {name}", tuple(bands), chosen) if chosen else _recognised(name, bands, msi)
+    known = tuple(bands)
+    names = (
+        tuple(known[k] for k in _places(f"sensor {name}", known, chosen)) if chosen else _recognised(name, bands, msi)
+    )
     if len(names) != msi.count:
         raise ParameterError(
             f"{name} has the bands {', '.join(bands)}, the multispectral image has {msi.count}; name those that it has,"
             f" in its order: --srf {name}:{','.join(list(bands)[: msi.count])}."
         )
     centres, widths = np.array([bands[band] for band in names]).T
-    return Response(_gaussian(centres, widths, hsi), names, f"Gaussian bands of {name}")
+    return Response(_gaussian(centres, widths, hsi), names, f"Gaussian bands of {name}: {', '.join(names)}")
 
 
 def _recognised(name: str, bands: Bands, msi: BandAxis) -> tuple[str, ...]:
@@ -157,18 +160,22 @@ def _recognised(name: str, bands: Bands, msi: BandAxis) -> tuple[str, ...]:
     return tuple(bands)
 
 
-def _chosen_names(what: str, known: tuple[str, ...], chosen: Sequence[str]) -> tuple[str, ...]:
-    """Bands by name or by number from 1."""
-    plain = {name.lower(): name for name in known}
+def _places(what: str, known: Sequence[str], chosen: Sequence[str]) -> list[int]:
+    """Where bands chosen by name, or by number from 1, lie; places and not names, which a table may have twice."""
     found = []
     for wanted in chosen:
-        if wanted.lower() in plain:
-            found.append(plain[wanted.lower()])
+        named = [place for place, name in enumerate(known) if name.lower() == wanted.lower()]
+        if len(named) > 1:
+            raise ParameterError(
+                f"{what} has {len(named)} bands '{wanted}'; choose by number: {', '.join(str(k + 1) for k in named)}."
+            )
+        if named:
+            found.append(named[0])
         elif wanted.isdecimal() and 1 <= int(wanted) <= len(known):
-            found.append(known[int(wanted) - 1])
+            found.append(int(wanted) - 1)
         else:
             raise ParameterError(f"{what} has no band '{wanted}'; there are: {', '.join(known)}.")
-    return tuple(found)
+    return found
 
 
 def _of_file(path: Path, array: str | None, chosen: Sequence[str], hsi: BandAxis, msi: BandAxis) -> Response:
@@ -181,24 +188,26 @@ def _of_file(path: Path, array: str | None, chosen: Sequence[str], hsi: BandAxis
         table, at, names = np.nan_to_num(library.spectra), library.centres_nm, library.names
     else:
         matrix, name = _matrix(path, array, bool(chosen), hsi, msi)
-        if _is_table(matrix) and not (_is_fitting(matrix, bool(chosen), hsi, msi) and matrix[:, 0].max() < _LEAST_NM):
-            # Else they are micrometres.
+        # A matrix of a few rows may begin with rising numbers by chance. One with a row for each band of the image,
+        # from which columns are chosen, is a table if its first column rises all the way.
+        may_be_matrix = _is_fitting(matrix, bool(chosen), hsi, msi) and not (chosen and matrix.shape[1] != hsi.count)
+        if _is_table(matrix) and not (may_be_matrix and matrix[:, 0].max() < _LEAST_NM):
+            # Small ones are micrometres.
             at = matrix[:, 0] * (1000.0 if matrix[:, 0].max() < _LEAST_NM else 1.0)
             table, names = np.nan_to_num(matrix[:, 1:]), tuple(str(k) for k in range(1, matrix.shape[1]))
         else:
             matrix = matrix if matrix.shape[1] == hsi.count else matrix.T
             rows = tuple(str(k) for k in range(1, len(matrix) + 1))
-            kept = _chosen_names(f"'{path.name}'", rows, chosen) if chosen else rows
-            if len(kept) != msi.count:
+            places = _places(f"'{path.name}'", rows, chosen) if chosen else list(range(len(rows)))
+            if len(places) != msi.count:
                 raise ParameterError(
-                    f"{len(kept)} rows of '{path.name}' are named, the multispectral image has {msi.count} bands; name"
-                    " one for each, in its order."
+                    f"{len(places)} rows of '{path.name}' are named, the multispectral image has {msi.count} bands;"
+                    " name one for each, in its order."
                 )
-            matrix = matrix[[rows.index(row) for row in kept]]
-            return Response(matrix, tuple(f"{name} {row}" for row in kept), f"matrix {path.name}")
+            return Response(matrix[places], tuple(f"{name} {rows[k]}" for k in places), f"matrix {path.name}")
     if chosen:
-        kept = _chosen_names(f"'{path.name}'", tuple(names), chosen)
-        table, names = table[:, [list(names).index(name) for name in kept]], kept
+        places = _places(f"'{path.name}'", names, chosen)
+        table, names = table[:, places], tuple(names[k] for k in places)
     if table.shape[1] != msi.count:
         raise ParameterError(
             f"'{path.name}' has {table.shape[1]} responses ({', '.join(names)}), the multispectral image"

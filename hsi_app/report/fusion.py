@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hsi_app.files import check_target, to_json, write_text
 from hsi_app.report.fusion_charts import (
     DOUBT_COLOURS,
@@ -131,8 +133,7 @@ def _pictures(result: Fusion, places: Sequence[Spot]) -> str:
     stretch = (
         "All three share one stretch."
         if is_common
-        else "Coarse image and result share one stretch; the multispectral image has its own, as its numbers or colours"
-        " differ."
+        else "Coarse image and result share one stretch; the multispectral image has its own, as its colours differ."
     )
     words = (
         f"Bands {labels} of the result as red, green, blue. {stretch} Missing samples are see-through; numbers mark the"
@@ -145,9 +146,9 @@ def _pictures(result: Fusion, places: Sequence[Spot]) -> str:
 def _doubt(result: Fusion) -> str:
     share = percent(result.record["trace"]["doubted_share"])
     words = (
-        f"Above 1 a pixel is not explained by what the hyperspectral image holds: {share} of the pixels. One in a"
-        " hundred is to be expected; patches of them are of a material that the hyperspectral image does not show, and"
-        " their spectra are a guess."
+        f"Above 1 a pixel is not explained by what the hyperspectral image holds: {share} of the pixels. Single ones"
+        " are to be expected, as sharp pixels are purer than coarse ones; patches of them are of a material that the"
+        " hyperspectral image does not show, and their spectra are a guess."
     )
     head = f'<p class="soft">{words}</p>'
     if result.doubt is None:
@@ -157,8 +158,9 @@ def _doubt(result: Fusion) -> str:
     ramp = f"background:linear-gradient(90deg,{first},{one} 50%,{beyond} 50%,{last})"
     legend = (
         '<div class="legend"><span>0</span>'
-        f'<span class="ramp" style="{ramp};text-align:center"></span><span>{MOST_DOUBT:.0f} and more</span></div>'
-        '<p class="soft" style="margin:6px 0 0;font-size:12px">blue: up to 1, explained; orange to red: above 1, not'
+        f'<span class="ramp" style="{ramp};position:relative"><span style="position:absolute;left:50%;top:11px;'
+        f'transform:translateX(-50%)">1</span></span><span>{MOST_DOUBT:.0f} and more</span></div>'
+        '<p class="soft" style="margin:14px 0 0;font-size:12px">blue: up to 1, explained; orange to red: above 1, not'
         " explained</p>"
     )
     return (
@@ -238,7 +240,7 @@ def _fit(record: Mapping[str, Any]) -> str:
     words = NO_MATERIALS
     if "stop" in trace:
         words += f" The fit ended after {trace['steps']} steps: {trace['stop']}."
-    if trace.get("information"):
+    if np.isfinite(trace.get("information", np.nan)):
         words += f" Mutual information of pixels and codes at the end: {trace['information']:.3g}."
     return f'<p class="soft">{escape(words)}</p>' + ("" if chart is None else charts_grid([chart]))
 

@@ -14,15 +14,13 @@ from hsi_app.fusion.placement import Placement
 from hsi_app.report.abundance_pictures import COLOURS
 from hsi_app.report.charts import Chart, Theme, band_axis, draw, plot_band_line
 from hsi_app.report.pictures import CLIP_PERCENT, Picture, png_uri
-from hsi_app.report.sampling import thumbnail
+from hsi_app.report.sampling import THUMBNAIL_PX, thumbnail
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from hsi_app.fusion.result import Fusion
 
-# What the radiometry of a pair in one unit is called in the record.
-SAME_NUMBERS = "the same numbers"
 # Bands further apart than this, nm, show another colour.
 _SAME_COLOUR_NM = 40.0
 # Brightness of the pixels whose spectra are drawn: dark to bright, shares of the image's pixels.
@@ -46,21 +44,72 @@ class Spot:
 def scene_pictures(result: Fusion) -> tuple[list[Picture], bool]:
     """Coarse image, multispectral image and result in natural or false colour; and whether all share one stretch.
 
-    They do where both images are in one unit and their bands of those colours lie on each other.
+    The coarse image lies on the grid of the others where it is known how. The multispectral one is brought to its
+    numbers; the stretch is not shared where its bands are not of those colours.
     """
     picks = list(result.cube.axis.composite())
-    coarse = _physical(result.hsi, picks)
-    guide = _physical(result.msi, result.msi.axis.composite())
-    sharp = _physical(result.cube, picks)
-    is_common = result.record["pair"]["radiometry"] == SAME_NUMBERS and _same_colours(result)
+    guide, sharp = _matched(result), _physical(result.cube, picks)
+    placement = placement_of(result)
+    coarse = _physical(result.hsi, picks) if placement is None else _on_fine_grid(result, placement, picks)
+    is_common = _same_colours(result)
     low, high = _span(sharp, coarse)
     own = (low, high) if is_common else _span(guide, guide)
+    title = "coarse hyperspectral image" + ("" if placement is None else ", interpolated")
     pictures = [
-        _picture(coarse, low, high, "coarse hyperspectral image"),
+        _picture(coarse, low, high, title),
         _picture(guide, *own, "multispectral image"),
         _picture(sharp, low, high, "result"),
     ]
     return pictures, is_common
+
+
+def matching(result: Fusion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bands of the multispectral image that took part, gain and offset to the numbers of the hyperspectral one."""
+    import torch
+
+    from hsi_app.scene import Scene
+
+    msi, record = result.msi, result.record
+    bands = msi.axis.good if record["settings"]["bad_bands"] == "keep" else np.arange(msi.shape[0])
+    # Gain and offset are between scaled images; the record holds the scale of the hyperspectral one only.
+    own = Scene(msi, bands, torch.device("cpu"), physical=True).scaling.span
+    response, span = record["pair"]["response"], record["scaling"]["span"]
+    return bands, np.asarray(response["gain"]) * span / own, np.asarray(response["offset"]) * span
+
+
+def _matched(result: Fusion) -> np.ndarray:
+    """(3, h, w) thumbnail of the multispectral image in the numbers of the hyperspectral one."""
+    picks = list(result.msi.axis.composite())
+    bands, gain, offset = matching(result)
+    at = np.searchsorted(bands, picks)
+    return np.asarray(_physical(result.msi, picks) * gain[at, None, None] + offset[at, None, None])
+
+
+def _on_fine_grid(result: Fusion, placement: Placement, picks: Sequence[int]) -> np.ndarray:
+    """(b, h, w) coarse image, interpolated linearly to the thumbnail of the result; NaN beyond its edge."""
+    from scipy.ndimage import map_coordinates
+
+    coarse_step, step = _step(result.hsi), _step(result.cube)
+    shape = tuple(-(-side // step) for side in result.cube.shape[1:])
+    places = step * np.indices(shape).reshape(2, -1).T
+    coarse = _physical(result.hsi, picks)
+    at = placement.points(places)
+    beyond = ((at < -0.5 - 1e-9) | (at > np.array(result.hsi.shape[1:]) - 0.5 + 1e-9)).any(1)
+    at = (at / coarse_step).T
+    images = []
+    for band in coarse:
+        known = np.isfinite(band)
+        total, share, here = (
+            map_coordinates(image, at, order=order, mode="nearest")
+            for image, order in ((np.where(known, band, 0.0), 1), (known.astype(float), 1), (known.astype(float), 0))
+        )
+        images.append(np.where(beyond | (here < 0.5), np.nan, total / np.maximum(share, 1e-6)).reshape(shape))
+    return np.stack(images)
+
+
+def _step(cube: Cube) -> int:
+    """Pixels between neighbours of a thumbnail."""
+    return max(1, -(-max(cube.shape[1:]) // THUMBNAIL_PX))
 
 
 def _same_colours(result: Fusion) -> bool:
@@ -160,10 +209,9 @@ def spectrum_chart(result: Fusion, spot: Spot, number: int) -> Chart:
     coarse = _coarse_spectrum(result, spot)
     centres = result.record["pair"]["response"]["centres_nm"]
     broad = None
-    if centres is not None and result.record["pair"]["radiometry"] == SAME_NUMBERS:
-        spectrum = result.msi.spectrum(spot.row, spot.col)
-        bands = result.msi.axis.good if len(centres) < spectrum.size else np.arange(spectrum.size)
-        broad = spectrum[bands]
+    if centres is not None:
+        bands, gain, offset = matching(result)
+        broad = result.msi.spectrum(spot.row, spot.col)[bands] * gain + offset
 
     def paint(axes: Axes, theme: Theme) -> None:
         with band_axis(axes, axis, theme) as x:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import UTM_33N, mixed_scene
 from scipy.ndimage import affine_transform
 
 from hsi_app.bands import BandAxis
@@ -29,6 +28,7 @@ from hsi_app.methods.registry import MethodSpec, methods
 from hsi_app.physics.spectral import gaussian_response
 
 BANDS, ROWS, COLS, RATIO = 20, 12, 10, 4
+AT = np.linspace(420.0, 2380.0, BANDS)
 CENTRES, WIDTHS = np.array([500.0, 700.0, 1100.0, 1900.0]), np.array([120.0, 150.0, 300.0, 400.0])
 GAIN, OFFSET, NODATA = np.linspace(1e-4, 2e-4, BANDS), 0.01, -9999.0
 # Options of methods whose full length no test needs: what is promised holds for short runs too.
@@ -54,29 +54,38 @@ def fused(
     return fuse(hsi, msi, spec, SHORT.get(spec.id), chosen, mask=mask, out=out, doubt=doubt, job=job)
 
 
-def ground(height: int, width: int) -> np.ndarray:
-    """(B, h, w) reflectance: mixtures with fields of five pixels in them, finer than a coarse pixel tells."""
-    values, _ = mixed_scene(BANDS, height, width, rank=4)
-    drawn = np.random.default_rng(5).uniform(0.6, 1.0, (-(-height // 5), -(-width // 5)))
-    return values * np.kron(drawn, np.ones((5, 5)))[:height, :width]
+def ground(height: int, width: int, field: int = 5) -> np.ndarray:
+    """(B, h, w) reflectance: four materials, and fields of some pixels, which a coarse pixel does not tell apart."""
+    rng = np.random.default_rng(5)
+    at, wide = rng.uniform(500, 2300, (4, 3)), rng.uniform(180, 500, (4, 3))
+    bumps = np.exp(-0.5 * ((AT[:, None, None] - at) / wide) ** 2)
+    spectra = (0.5 + (bumps * rng.uniform(-0.5, 0.5, (4, 3))).sum(2)).clip(0.05, 0.95)
+    rows, cols = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    waves = rng.uniform(-2.5, 2.5, (2, 4, 1, 1))
+    shares = 1.2 + np.sin(2 * np.pi * (waves[0] * rows + waves[1] * cols) + np.arange(4.0)[:, None, None])
+    light = np.kron(rng.uniform(0.6, 1.0, (-(-height // field), -(-width // field))), np.ones((field, field)))[
+        :height, :width
+    ]
+    values: np.ndarray = np.tensordot(spectra, shares / shares.sum(0), 1) * light
+    return values
 
 
 def coarse_cube(values: np.ndarray, pixel: float = 20.0) -> Cube:
     """Reflectance (B, h, w) in stored numbers, a gain to each band."""
     stored = ((values - OFFSET) / GAIN[:, None, None]).astype(np.float32)
     return Cube(
-        stored, BandAxis(BANDS, mixed_scene(BANDS, 4, 4)[1]), gain=GAIN, offset=OFFSET, unit="reflectance",
-        nodata=NODATA, georef=GeoRef((pixel, 0, 5e5, 0, -pixel, 5e6), UTM_33N), name="coarse",
+        stored, BandAxis(BANDS, AT), gain=GAIN, offset=OFFSET, unit="reflectance",
+        nodata=NODATA, georef=GeoRef((pixel, 0, 5e5, 0, -pixel, 5e6), "EPSG:32633"), name="coarse",
     )  # fmt: skip
 
 
 def sharp_cube(values: np.ndarray, pixel: float = 20.0 / RATIO, bands: int = 4) -> Cube:
     """What a camera of so many bands sees of reflectance (B, H, W)."""
     centres, widths = CENTRES[:bands], WIDTHS[:bands]
-    matrix = gaussian_response(centres, widths, mixed_scene(BANDS, 4, 4)[1])
+    matrix = gaussian_response(centres, widths, AT)
     return Cube(
         np.tensordot(matrix, values, 1).astype(np.float32), BandAxis(bands, centres, widths), unit="reflectance",
-        nodata=NODATA, georef=GeoRef((pixel, 0, 5e5, 0, -pixel, 5e6), UTM_33N), name="sharp",
+        nodata=NODATA, georef=GeoRef((pixel, 0, 5e5, 0, -pixel, 5e6), "EPSG:32633"), name="sharp",
     )  # fmt: skip
 
 
@@ -110,9 +119,7 @@ def psnr(found: np.ndarray, truth: np.ndarray) -> float:
 def interpolated(hsi: Cube, shape: tuple[int, int]) -> np.ndarray:
     """Reflectance of the coarse cube, linear between its pixels."""
     values = np.asarray(hsi.read(), float) * GAIN[:, None, None] + OFFSET
-    rows, cols = (
-        (np.arange(many) + 0.5) * few / many - 0.5 for many, few in zip(shape, values.shape[1:], strict=True)
-    )
+    rows, cols = ((np.arange(many) + 0.5) * few / many - 0.5 for many, few in zip(shape, values.shape[1:], strict=True))
     rows, cols = rows.clip(0, values.shape[1] - 1), cols.clip(0, values.shape[2] - 1)
     top, left = np.floor(rows).astype(int), np.floor(cols).astype(int)
     below, right = np.minimum(top + 1, values.shape[1] - 1), np.minimum(left + 1, values.shape[2] - 1)
@@ -246,8 +253,8 @@ def test_a_bad_band_spoils_no_other_and_is_only_interpolated(fuser: MethodSpec) 
     hsi, msi, truth = spoilt(7)
     found = fused(hsi, msi, fuser)
     good = np.arange(BANDS) != 7
-    clean = reflectance(fused(*pair()[:2], fuser))
-    assert psnr(reflectance(found)[good], truth[good]) > psnr(clean[good], truth[good]) - 3
+    coarse = interpolated(pair()[0], truth.shape[1:])
+    assert psnr(reflectance(found)[good], truth[good]) > psnr(coarse[good], truth[good]) + 3
     assert np.abs(stored(found.cube)[7]).max() > 1e5
     assert found.cube.axis.is_bad[7]
 
@@ -255,9 +262,7 @@ def test_a_bad_band_spoils_no_other_and_is_only_interpolated(fuser: MethodSpec) 
 def test_a_bad_band_is_sharpened_on_request(fuser: MethodSpec) -> None:
     hsi, msi, truth = pair()
     marked = replace(hsi, bands=hsi.axis.marked([7]))
-    sharp, kept = (
-        reflectance(fused(marked, msi, fuser, bad_bands=what))[7:8] for what in ("restore", "keep")
-    )
+    sharp, kept = (reflectance(fused(marked, msi, fuser, bad_bands=what))[7:8] for what in ("restore", "keep"))
     assert psnr(sharp, truth[7:8]) > psnr(kept, truth[7:8]) + 3
 
 
@@ -320,7 +325,9 @@ def test_neither_inputs_nor_global_generators_and_settings_are_touched(fuser: Me
 @pytest.mark.parametrize("which", ["hsi", "msi"])
 @pytest.mark.parametrize("role", ["out", "doubt"])
 def test_an_input_is_never_written_over(fuser: MethodSpec, tmp_path: Path, which: str, role: str) -> None:
-    paths = {name: save_cube(cube, tmp_path / f"{name}.hdr") for name, cube in zip(("hsi", "msi"), pair(), strict=False)}
+    paths = {
+        name: save_cube(cube, tmp_path / f"{name}.hdr") for name, cube in zip(("hsi", "msi"), pair(), strict=False)
+    }
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(OutputError, match="is the input itself"):
         fused(open_cube(paths["hsi"]), open_cube(paths["msi"]), fuser, **{role: paths[which]})
@@ -360,21 +367,21 @@ def test_a_tile_that_shows_none_of_the_coarse_ground(fuser: MethodSpec) -> None:
 @cache
 def turned() -> tuple[Cube, Cube, np.ndarray]:
     """The sharp image lies on the coarse one turned by 5 degrees, which no file says."""
-    truth = ground(160, 160)
+    truth = ground(160, 160, 14)
     angle = np.radians(5.0)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.array([79.5, 79.5])
     seen = np.stack([affine_transform(band, turn, middle - turn @ middle, order=1, mode="nearest") for band in truth])
     whole, sharp = averaged(truth, 4), seen[:, 20:140, 20:140]
-    return replace(coarse_cube(whole[:, 3:37, 3:37]), georef=None), replace(sharp_cube(sharp), georef=None), sharp
+    return replace(coarse_cube(whole[:, 5:35, 5:35]), georef=None), replace(sharp_cube(sharp), georef=None), sharp
 
 
 def test_a_turned_image_is_registered(fuser: MethodSpec) -> None:
     hsi, msi, truth = turned()
     found = fused(hsi, msi, fuser, registration="estimate")
-    matrix = Placement(tuple(found.record["pair"]["registration"]["matrix"]), (4.0, 4.0))
-    assert found.record["pair"]["registration"]["how"] == "estimated from the images"
-    assert matrix is not None
+    said = found.record["pair"]["registration"]
+    assert said["how"] == "estimated from the images"
+    assert abs(Placement(said["matrix"]).angle_deg) == pytest.approx(5, abs=0.3)
     assert psnr(reflectance(found), truth) > 24
 
 
@@ -434,50 +441,44 @@ def empty_like(cube: Cube, fill: float) -> Cube:
 
 
 @pytest.mark.parametrize("which", ["hsi", "msi"])
-@pytest.mark.parametrize("fill", [np.nan, NODATA])
-@pytest.mark.parametrize("how", ["auto", "frame", "estimate", "none"])
-def test_an_image_without_a_pixel_is_refused_in_one_line(fuser: MethodSpec, which: str, fill: float, how: str) -> None:
+@pytest.mark.parametrize("how", ["auto", "frame", "none"])
+def test_an_image_without_a_pixel_is_refused_in_one_line(fuser: MethodSpec, which: str, how: str) -> None:
     hsi, msi, _ = pair()
-    images = (empty_like(hsi, fill), msi) if which == "hsi" else (hsi, empty_like(msi, fill))
+    images = (empty_like(hsi, NODATA), msi) if which == "hsi" else (hsi, empty_like(msi, np.nan))
     with pytest.raises(HsiError) as caught:
         fused(*images, fuser, registration=how)
     assert "\n" not in str(caught.value)
 
 
+def numbers_or_one_line(*images: Cube, spec: MethodSpec, how: str = "frame") -> np.ndarray | None:
+    """What was found, or None where the images were refused in one line."""
+    try:
+        return stored(fused(images[0], images[1], spec, registration=how).cube)
+    except HsiError as error:
+        if "\n" in str(error):
+            raise
+        return None
+
+
 @pytest.mark.parametrize("which", ["hsi", "msi", "both"])
-@pytest.mark.parametrize("how", ["auto", "frame"])
-def test_images_of_one_value_give_numbers_or_one_line(fuser: MethodSpec, which: str, how: str) -> None:
+def test_images_of_one_value_give_numbers_or_one_line(fuser: MethodSpec, which: str) -> None:
     hsi, msi, _ = pair()
     hsi = empty_like(hsi, 2000.0) if which in ("hsi", "both") else hsi
     msi = empty_like(msi, 0.3) if which in ("msi", "both") else msi
-    try:
-        found = stored(fused(hsi, msi, fuser, registration=how).cube)
-    except HsiError as error:
-        assert "\n" not in str(error)
-    else:
-        assert np.isfinite(found).all()
+    found = numbers_or_one_line(hsi, msi, spec=fuser)
+    assert found is None or np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10), (2, 1)])
 def test_an_image_of_a_line_or_a_pixel_gives_numbers_or_one_line(fuser: MethodSpec, shape: tuple[int, int]) -> None:
     hsi, msi, _ = pair(*shape)
     for how in ("frame", "auto"):
-        try:
-            found = fused(hsi, msi, fuser, registration=how).cube
-        except HsiError as error:
-            assert "\n" not in str(error)
-        else:
-            assert found.shape == (BANDS, *msi.shape[1:])
-            assert np.isfinite(stored(found)).all()
+        found = numbers_or_one_line(hsi, msi, spec=fuser, how=how)
+        assert found is None or (found.shape == (BANDS, *msi.shape[1:]) and np.isfinite(found).all())
 
 
 def test_images_of_different_ground_are_told_apart_by_their_frames(fuser: MethodSpec) -> None:
     hsi, msi, _ = pair()
-    far = replace(msi, georef=GeoRef((5, 0, 9e5, 0, -5, 5e6), UTM_33N))
-    try:
-        found = fused(hsi, far, fuser, registration="map")
-    except HsiError as error:
-        assert "\n" not in str(error)
-    else:
-        assert not fuser.needs_registration
-        assert np.isfinite(stored(found.cube)).all()
+    far = replace(msi, georef=GeoRef((5, 0, 9e5, 0, -5, 5e6), "EPSG:32633"))
+    found = numbers_or_one_line(hsi, far, spec=fuser, how="map")
+    assert found is None or (not fuser.needs_registration and np.isfinite(found).all())

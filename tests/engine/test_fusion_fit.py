@@ -9,7 +9,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from tests.conftest import mixed_scene
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
@@ -25,6 +24,7 @@ from hsi_app.methods.fusion.spec import U2mdnParameters
 from hsi_app.methods.registry import methods
 from hsi_app.physics.spectral import gaussian_response
 from hsi_app.scene import Scene
+from tests.conftest import mixed_scene
 
 CENTRES, WIDTHS = np.array([500.0, 700.0, 1100.0, 1900.0]), np.array([120.0, 150.0, 300.0, 400.0])
 
@@ -162,16 +162,6 @@ def test_the_result_agrees_with_the_coarse_image_where_they_line_up() -> None:
         found = fuse(hsi, msi, "joint", {"steps": 300}, FusionSettings(registration=how)).cube.read()
         apart[how] = np.abs(found.reshape(24, 12, 4, 10, 4).mean((2, 4)) - hsi.read()).mean()
     assert apart["frame"] < 0.5 * apart["none"]
-
-
-def test_images_that_lie_apart_do_not_spoil_joint() -> None:
-    # Told to believe a frame that is a coarse pixel off, it must see that it is, and do without.
-    hsi, msi, truth = planted()
-    moved = Cube(np.roll(np.asarray(hsi.read()), 1, axis=2), hsi.axis)
-    believed = fuse(moved, msi, "joint", {"steps": 300}, FusionSettings(registration="frame"))
-    without = fuse(moved, msi, "joint", {"steps": 300}, FusionSettings(registration="none"))
-    assert any("left aside" in note for note in believed.record["notes"])
-    assert rms(believed.cube, truth) == pytest.approx(rms(without.cube, truth), rel=0.05)
 
 
 def test_few_or_noisy_bands_call_for_joint_and_many_clean_ones_for_ridge() -> None:

@@ -100,16 +100,22 @@ def test_foreign_pixels_count_linearly_and_would_not_in_squares() -> None:
     assert squares["db"] - plain["db"] >= 2.0
 
 
+@cache
+def straight() -> dict[str, float]:
+    """Of registered images, mean of three seeds: a single one is up to half a decibel off."""
+    runs = [fused("misregistered", "u2mdn", seed=seed)[1] for seed in range(3)]
+    return {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
+
+
 TURNS: list[dict[str, Any]] = [{"angle_deg": angle} for angle in (5, 10, 20, 30)]
 SHIFTS: list[dict[str, Any]] = [{"shift": (d, d)} for d in (4, 8, 16)]
 
 
 @pytest.mark.parametrize("made", [*TURNS, *SHIFTS], ids=str)
 def test_u2mdn_does_not_mind_misregistration(made: dict[str, Any]) -> None:
-    straight = fused("misregistered", "u2mdn")[1]
     found = fused("misregistered", "u2mdn", made=tuple(made.items()))[1]
-    assert found["db"] >= straight["db"] - 1.0
-    assert found["sam"] <= straight["sam"] + 0.4
+    assert found["db"] >= straight()["db"] - 1.0
+    assert found["sam"] <= straight()["sam"] + 0.4
 
 
 def test_registered_methods_do_mind_so_the_bench_is_one() -> None:
@@ -139,8 +145,14 @@ def test_images_of_different_ground_share_one_mean() -> None:
 
 @pytest.mark.parametrize("bend", [1.0, 3.0, 5.0])
 def test_bends_cost_u2mdn_less_than_a_decibel(bend: float) -> None:
-    straight = fused("misregistered", "u2mdn")[1]["db"]
-    assert fused("misregistered", "u2mdn", made=(("bend_px", bend),))[1]["db"] >= straight - 1.0
+    assert fused("misregistered", "u2mdn", made=(("bend_px", bend),))[1]["db"] >= straight()["db"] - 1.0
+
+
+@pytest.mark.parametrize("made", [{"bend_px": 1.0}, {"angle_deg": 5}], ids=str)
+def test_joint_sees_that_frames_it_is_told_to_believe_are_off(made: dict[str, Any]) -> None:
+    believed, without = (fused("misregistered", "joint", how, made=tuple(made.items()))[1] for how in ("map", "none"))
+    # Sharpened in the wrong place it would lose 7 dB and more.
+    assert believed["db"] >= without["db"] - 0.5
 
 
 def test_mixtures_beat_regression_in_angle_with_few_bands() -> None:

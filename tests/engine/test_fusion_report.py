@@ -20,15 +20,16 @@ from hsi_app.errors import OutputError
 from hsi_app.fusion.result import Fusion
 from hsi_app.fusion.runner import FusionSettings
 from hsi_app.report.fusion import NO_MATERIALS, write_fusion_report
-from hsi_app.report.fusion_charts import DOUBT_COLOURS, doubt_picture, placement_of, scene_pictures, spots
+from hsi_app.report.fusion_charts import DOUBT_COLOURS, doubt_picture, matching, placement_of, scene_pictures, spots
 from hsi_app.tiling import Window
 
 
-def fused(method: str, settings: FusionSettings | None = None, **options: object) -> Fusion:
+def fused(method: str, settings: FusionSettings | None = None, gain: float = 1.0, **options: object) -> Fusion:
     hsi, msi = (hsi_app.open_cube(hsi_sample_data.path(name)) for name in ("scene_clean", "scene_msi"))
     # A corner of the scene: the page is the same, the fusion quick.
     hsi, msi = hsi.crop(Window(0, 0, 48, 40)), msi.crop(Window(0, 0, 192, 160))
-    return hsi_app.fuse(hsi, replace(msi, name="<sharp> & clear"), method, options or None, settings)
+    msi = replace(msi, name="<sharp> & clear", gain=np.asarray(msi.gain) * gain)
+    return hsi_app.fuse(hsi, msi, method, options or None, settings)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,11 @@ def ridge() -> Fusion:
 @pytest.fixture(scope="module")
 def joint() -> Fusion:
     return fused("joint", steps=60)
+
+
+@pytest.fixture(scope="module")
+def unplaced() -> Fusion:
+    return fused("ridge", FusionSettings(registration="none"))
 
 
 def image_of(uri: str) -> np.ndarray:
@@ -87,17 +93,35 @@ def test_reasons_of_an_automatic_choice_are_told(ridge: Fusion, tmp_path: Path) 
     assert "was chosen" not in write_fusion_report(ridge, tmp_path / "named.html")[0].read_text()
 
 
-def test_pictures_share_a_stretch_only_where_the_numbers_do(ridge: Fusion) -> None:
+def test_pictures_share_a_grid_and_a_stretch(ridge: Fusion) -> None:
     pictures, is_common = scene_pictures(ridge)
     assert is_common
-    assert [(p.width, p.height) for p in pictures] == [(80, 96), (320, 384), (320, 384)]
-    coarse, _, sharp = (image_of(p.uri)[..., :3].mean() for p in pictures)
-    assert sharp == pytest.approx(coarse, rel=0.05)
-    record = {**ridge.record, "pair": {**ridge.record["pair"], "radiometry": "matched"}}
-    brighter = replace(ridge, msi=replace(ridge.msi, gain=np.asarray(ridge.msi.gain) * 3), record=record)
-    own, is_common = scene_pictures(brighter)
-    assert not is_common
-    assert image_of(own[1].uri)[..., :3].mean() == pytest.approx(image_of(pictures[1].uri)[..., :3].mean(), rel=0.1)
+    assert {(p.width, p.height) for p in pictures} == {(160, 192)}
+    coarse, guide, sharp = (image_of(p.uri)[..., :3].mean() for p in pictures)
+    assert coarse == pytest.approx(sharp, rel=0.05)
+    assert guide == pytest.approx(sharp, rel=0.1)
+
+
+def test_without_registration_the_coarse_image_stays_as_it_is(unplaced: Fusion) -> None:
+    assert [(p.width, p.height) for p in scene_pictures(unplaced)[0]] == [(40, 48), (160, 192), (160, 192)]
+
+
+def test_numbers_of_another_unit_are_brought_to_those_of_the_hyperspectral_image() -> None:
+    other = fused("ridge", gain=3.0)
+    assert other.record["pair"]["radiometry"] != "the same numbers"
+    bands, gain, offset = matching(other)
+    said = other.msi.spectrum(50, 70)[bands] * gain + offset
+    seen = other.response.matrix @ other.cube.spectrum(50, 70)
+    assert said == pytest.approx(seen, abs=0.02)
+    assert scene_pictures(other)[1]
+
+
+def test_gaps_of_the_coarse_image_stay_gaps(ridge: Fusion) -> None:
+    values = np.array(ridge.hsi.read(), np.float32)
+    values[:, 20, 20] = np.nan
+    drawn = image_of(scene_pictures(replace(ridge, hsi=replace(ridge.hsi, values=values)))[0][0].uri)
+    assert not drawn[81:83, 81:83, 3].any()
+    assert drawn[..., 3].mean() > 250
 
 
 def test_doubt_changes_colour_at_one() -> None:
@@ -125,9 +149,8 @@ def test_the_coarse_pixel_is_found_as_the_images_were_placed(ridge: Fusion) -> N
     assert placement.describe() == ridge.record["pair"]["registration"]["placement"]
 
 
-def test_without_registration_spectra_stand_alone(tmp_path: Path) -> None:
-    result = fused("ridge", FusionSettings(registration="none"))
-    text = write_fusion_report(result, tmp_path / "report.html")[0].read_text()
+def test_without_registration_spectra_stand_alone(unplaced: Fusion, tmp_path: Path) -> None:
+    text = write_fusion_report(unplaced, tmp_path / "report.html")[0].read_text()
     assert "so these stand alone" in text
     assert " : 1<" not in text
 
@@ -145,3 +168,9 @@ def test_bad_bands_are_drawn_in_no_spectrum(ridge: Fusion, tmp_path: Path) -> No
     response = replace(ridge.response, matrix=ridge.response.matrix[:, ~bad])
     marked = replace(ridge, hsi=hsi, cube=cube, response=response)
     assert "interpolated only" in write_fusion_report(marked, tmp_path / "report.html")[0].read_text()
+
+
+def test_a_fit_without_a_critic_says_nothing_of_information(joint: Fusion, tmp_path: Path) -> None:
+    trace = {**joint.record["trace"], "information": float("nan")}
+    told = replace(joint, record={**joint.record, "trace": trace})
+    assert "Mutual information" not in write_fusion_report(told, tmp_path / "report.html")[0].read_text()

@@ -172,6 +172,24 @@ def test_columns_are_chosen_by_name_or_number(tmp_path: Path, name: str, chosen:
     np.testing.assert_allclose(centres_of(response), [650, 480], atol=1)
 
 
+def test_columns_of_one_name_are_told_apart_by_number(tmp_path: Path) -> None:
+    path = write_library(SpectralLibrary(TABLE, ("a", "a", "b"), TABLE_NM), tmp_path / "twice.csv")
+    response = response_of(f"{path}:1,2", HSI, BandAxis(2))
+    assert response is not None
+    np.testing.assert_allclose(response.matrix, tabled_response(TABLE_NM, TABLE[:, :2], AT))
+    with pytest.raises(ParameterError, match=r"2 bands 'a'; choose by number: 1, 2"):
+        response_of(f"{path}:a,b", HSI, BandAxis(2))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0], ids=["nm", "um"])
+def test_a_table_on_the_very_bands_of_the_image_may_be_chosen_from(tmp_path: Path, scale: float) -> None:
+    # In micrometres its numbers are as small as a response's, and it has a row for each band as a matrix has.
+    np.save(tmp_path / "t.npy", np.column_stack([TABLE_NM / scale, TABLE]))
+    response = response_of(f"{tmp_path / 't.npy'}:1,3", BandAxis(len(TABLE_NM), TABLE_NM), BandAxis(2))
+    assert response is not None
+    np.testing.assert_allclose(response.matrix, tabled_response(TABLE_NM, TABLE[:, [0, 2]], TABLE_NM), atol=1e-12)
+
+
 def test_wavelengths_may_fall(tmp_path: Path) -> None:
     write_library(SpectralLibrary(TABLE[::-1], NAMES, TABLE_NM[::-1]), tmp_path / "t.csv")
     response = response_of(str(tmp_path / "t.csv"), HSI, BandAxis(3))

@@ -9,7 +9,7 @@ import torch
 
 from hsi_app.fusion.pair import Pair
 from hsi_app.jobs import Job
-from hsi_app.methods.fusion.spec import U2mdnParameters
+from hsi_app.methods.fusion.spec import DirichletParameters
 from hsi_app.unmixing.vertices import vca
 
 # Hyperspectral pixels in each step; smaller images are taken whole.
@@ -85,7 +85,7 @@ def squared(misfit: torch.Tensor) -> torch.Tensor:
     return misfit.square().sum(1).mean()
 
 
-def fit_dirichlet(pair: Pair, params: U2mdnParameters, job: Job) -> Fit:
+def fit_dirichlet(pair: Pair, params: DirichletParameters, job: Job) -> Fit:
     """Fit encoder and spectra to both images of a pair, which need not line up.
 
     Nothing but the two images is looked at, also by the stop rule: the mean loss of 250 steps.
@@ -151,7 +151,7 @@ def fit_dirichlet(pair: Pair, params: U2mdnParameters, job: Job) -> Fit:
 
 
 def _descend(
-    loss_of: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer, params: U2mdnParameters, job: Job
+    loss_of: Callable[[], torch.Tensor], optimiser: torch.optim.Optimizer, params: DirichletParameters, job: Job
 ) -> tuple[list[tuple[int, float]], int, str]:
     """Steps of Adam; the curve of losses, the last step and why it was the last."""
     curve: list[tuple[int, float]] = []

@@ -83,8 +83,8 @@ class CnmfParameters(Parameters):
     )
 
 
-class U2mdnParameters(Parameters):
-    """Options of u2-MDN."""
+class DirichletParameters(Parameters):
+    """Options of the mixtures that u2-MDN fits."""
 
     components: int = parameter(
         20,
@@ -106,12 +106,6 @@ class U2mdnParameters(Parameters):
         False,
         "Afterwards correct each spectrum by what the code leaves unexplained of its multispectral pixel.",
         source="ridge regression learned on the hyperspectral image",
-    )
-    lowpass: bool | None = parameter(
-        False,
-        "Afterwards make the result agree with the hyperspectral image where one lies on the other; done where that is"
-        " known when not given.",
-        source="back-projection, Irani and Peleg 1991",
     )
     norm: Literal["l21", "l2"] = parameter(
         "l21",
@@ -176,7 +170,17 @@ class U2mdnParameters(Parameters):
     )
 
 
-class JointParameters(U2mdnParameters):
+class U2mdnParameters(DirichletParameters):
+    """Options of u2-MDN."""
+
+    lowpass: bool = parameter(
+        False,
+        "Afterwards make the result agree with the hyperspectral image, which must lie on the other.",
+        source="back-projection, Irani and Peleg 1991",
+    )
+
+
+class JointParameters(DirichletParameters):
     """Options of u2-MDN and regression together."""
 
     correction: bool = parameter(

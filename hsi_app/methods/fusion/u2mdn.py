@@ -14,7 +14,7 @@ from hsi_app.fusion.signal import Signal, find_signal
 from hsi_app.jobs import Job
 from hsi_app.methods.fusion.dirichlet import Dirichlet, fit_dirichlet
 from hsi_app.methods.fusion.doubt import Doubt, find_doubt
-from hsi_app.methods.fusion.spec import U2mdnParameters
+from hsi_app.methods.fusion.spec import JointParameters, U2mdnParameters
 from hsi_app.problem import Problem, Restoration, Shared
 
 # Numbers held for one pixel's code and spectrum are bounded by working on so many pixels at a time.
@@ -27,7 +27,7 @@ MOSTLY = 0.5
 _FEWEST_PX = 10
 
 
-def prepare(pair: Pair, params: U2mdnParameters, task: str, job: Job) -> Shared:
+def prepare(pair: Pair, params: U2mdnParameters | JointParameters, task: str, job: Job) -> Shared:
     """Fit the mixtures, and what corrects them."""
     fit = fit_dirichlet(pair, params, job.part(0.0, 0.95))
     model, spectra = fit.model, pair.spectra
@@ -57,7 +57,7 @@ def prepare(pair: Pair, params: U2mdnParameters, task: str, job: Job) -> Shared:
     return arrays
 
 
-def fuse_tile(problem: Problem, params: U2mdnParameters, job: Job) -> Restoration:
+def fuse_tile(problem: Problem, params: U2mdnParameters | JointParameters, job: Job) -> Restoration:
     """Spectra of a tile of the multispectral image."""
     assert problem.guide is not None
     shared, device = problem.shared, problem.device
