@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # Spectra and pixels that a method learns from; smaller images are taken whole.
 LEARNED_PX = 2**15
-# Rows of the hyperspectral image worked on at a time where all of the multispectral one is averaged.
-STRIP_ROWS = 64
 # Coarse pixels around a window that a point spread function and a cubic interpolation reach.
 REACH_PX = 4
 # Variation that is but the rounding of float32, over the largest number.
@@ -151,18 +149,26 @@ class Pair:
             hsi_window=coarse, msi_window=fine,
         )  # fmt: skip
 
-    def coarse_guide(self) -> torch.Tensor:
-        """(b, h, w) matched ``msi`` as the hyperspectral sensor would see it; NaN where it does not cover a pixel."""
+    def seen_by_both(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels that both images show whole: (B, N) spectra, and (b, N) matched ``msi`` as the other sensor sees it.
+
+        All, or those of an even sample. Raises CapabilityError where it is not known which lies where.
+        """
         import torch
 
-        height, width = self.hsi.shape[1:]
-        out = torch.full((self.msi.shape[0], height, width), torch.nan, device=self.device)
-        for top in range(0, height, STRIP_ROWS):
-            coarse = Window(top, 0, min(STRIP_ROWS, height - top), width)
-            fine = self.fine_window(coarse)
+        spectra, broad = [], []
+        for window in self.hsi.sample_windows(LEARNED_PX):
+            fine = self.fine_window(window)
             if not fine.pixels:
                 continue
-            values, complete = self.guide(fine)
-            here = self.grids(coarse, fine).to_coarse(values, complete.expand_as(values))
-            out[:, top : top + coarse.height] = here
-        return out
+            guide, complete = self.guide(fine)
+            seen = self.grids(window, fine).to_coarse(guide, complete.expand_as(guide))
+            values, valid = self.hsi.tensors(window)
+            both = torch.isfinite(seen).all(0) & valid.all(0)
+            spectra.append(values[:, both])
+            broad.append(seen[:, both])
+        none = torch.empty(0, device=self.device)
+        return (
+            torch.cat(spectra, 1) if spectra else none.reshape(self.hsi.shape[0], 0),
+            torch.cat(broad, 1) if broad else none.reshape(self.msi.shape[0], 0),
+        )

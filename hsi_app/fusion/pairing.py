@@ -158,6 +158,10 @@ def _placed(
     if start is None:
         job.note("the sizes of the images do not fit, and they have no common map frame; they are not registered.")
         return None, None, said
+    if not start.window(Window(0, 0, *msi.shape[1:]), hsi.shape[1:]).pixels:
+        # Nothing to compare, and a search over all the ground between them would take minutes.
+        job.note("by their map frames the images show different ground; --registration frame takes no heed of those.")
+        return (start if how == "map" else None), None, "apart by the map frames"
     from hsi_app.fusion.registration import register
 
     coarse, fine, factor = images
@@ -286,17 +290,12 @@ def _estimated(
     pair: Pair, axes: tuple[BandAxis, BandAxis], radiometry: Radiometry
 ) -> tuple[Response, np.ndarray, np.ndarray]:
     """Response, gain and offset from pixels that both images show."""
-    import torch
-
-    seen = pair.coarse_guide()
-    values, valid = pair.hsi.tensors()
-    both = torch.isfinite(seen).all(0) & valid.all(0)
-    if int(both.sum()) < 2 * seen.shape[0]:
+    hsi, msi = (image.double().cpu().numpy() for image in pair.seen_by_both())
+    if hsi.shape[1] < 2 * len(msi):
         raise ParameterError(
-            f"{int(both.sum())} hyperspectral pixels lie wholly on the multispectral image, too few to estimate a"
+            f"{hsi.shape[1]} hyperspectral pixels lie wholly on the multispectral image, too few to estimate a"
             " spectral response; name a sensor or a table with --srf."
         )
-    hsi, msi = (image[:, both].double().cpu().numpy() for image in (values, seen))
     known: dict[str, Any] = {}
     if axes[0].centres_nm is not None and axes[1].centres_nm is not None:
         known = {"centres_nm": axes[1].centres_nm, "at_nm": axes[0].centres_nm}
@@ -319,12 +318,9 @@ def _radiometry(pair: Pair, response: Response, wanted: Radiometry, job: Job) ->
         return *same, "the same numbers"
     is_paired, said = False, "matched by their distributions"
     if pair.placement is not None:
-        seen = pair.coarse_guide()
-        values, valid = pair.hsi.tensors()
-        both = torch.isfinite(seen).all(0) & valid.all(0)
-        if int(both.sum()) >= _MATCHED_PX:
-            projected = response.matrix @ values[:, both].double().cpu().numpy()
-            pixels = seen[:, both].double().cpu().numpy()
+        spectra, seen = (image.double().cpu().numpy() for image in pair.seen_by_both())
+        if spectra.shape[1] >= _MATCHED_PX:
+            projected, pixels = response.matrix @ spectra, seen
             # A regression over pixels that do not quite lie on each other comes out too flat.
             is_paired = all(_correlation(x, y) >= _ALIKE for x, y in zip(projected, pixels, strict=True))
             said = "matched over pixels that both images show"

@@ -18,17 +18,15 @@ from hsi_app.problem import Problem, Restoration, Shared
 def prepare(pair: Pair, params: GsaParameters, task: str, job: Job) -> Shared:
     """Regress each hyperspectral band on the multispectral image as the hyperspectral sensor would see it."""
     job.step(0.0, "averaging the multispectral image")
-    seen = pair.coarse_guide()
+    spectra, seen = pair.seen_by_both()
     job.step(0.5, "finding each band's component")
-    values, valid = pair.hsi.tensors()
-    both = torch.isfinite(seen).all(0) & valid.all(0)
-    if int(both.sum()) <= len(seen) + 1:
+    if seen.shape[1] <= len(seen) + 1:
         raise CubeError(
-            f"{int(both.sum())} hyperspectral pixels lie wholly on the multispectral image; GSA needs more than"
+            f"{seen.shape[1]} hyperspectral pixels lie wholly on the multispectral image; GSA needs more than"
             f" {len(seen) + 1}. Check that the two overlap."
         )
     # No penalty: the components of the published method are plain least squares.
-    found = fit_ridge(seen[:, both], values[:, both], strength=0.0)
+    found = fit_ridge(seen, spectra, strength=0.0)
     return {
         **found.to_shared("component"),
         **find_doubt(pair.mixed_bands() @ pair.spectra).to_shared(),

@@ -225,7 +225,7 @@ U2MDN = MethodSpec(
     parameters=U2mdnParameters,
     run="hsi_app.methods.fusion.u2mdn:fuse_tile",
     prepare="hsi_app.methods.fusion.u2mdn:prepare",
-    extent=Extent("tile", coarse_margin_px=4, memory_factor=5.0, pixel_bytes=1200),
+    extent=Extent("tile", coarse_margin_px=4, memory_factor=8.0, pixel_bytes=1200),
     is_stochastic=True,
     references=(_U2MDN_PAPER,),
     limits=(

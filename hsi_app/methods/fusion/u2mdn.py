@@ -120,12 +120,9 @@ def _registered_correction(pair: Pair, model: Dirichlet, job: Job) -> tuple[Shar
 
     Returns nothing and False where most of what is left of such pixels is that they are not the same.
     """
-    values, valid = pair.hsi.tensors()
-    seen = pair.coarse_guide()
-    both = torch.isfinite(seen).all(0) & valid.all(0)
-    if int(both.sum()) <= _FEWEST_PX * len(seen):
+    spectra, broad = pair.seen_by_both()
+    if broad.shape[1] <= _FEWEST_PX * len(broad):
         return {}, True
-    spectra, broad = values[:, both], seen[:, both]
     correction, variance = _learned_correction(spectra, broad, model, pair)
     if pair.uneven_share * variance > MOSTLY * correction.error:
         job.note(
@@ -149,14 +146,12 @@ def _model(shared: Mapping[str, np.ndarray], device: torch.device) -> Dirichlet:
 
 def _disagreement_limit(pair: Pair) -> np.ndarray:
     """What an ordinary hyperspectral pixel stays below of ``_disagreement``."""
-    values, valid = pair.hsi.tensors()
-    found = _disagreement(values, pair.coarse_guide(), pair.mixed_bands())[valid.all(0)]
-    found = found[torch.isfinite(found)]
+    found = _disagreement(*pair.seen_by_both(), pair.mixed_bands())
     return np.array(DISAGREES * float(found.median()) if found.numel() else 0.0)
 
 
 def _disagreement(coarse: torch.Tensor, seen: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
-    """(h, w) distance of what the two images say of the broad bands of a coarse pixel."""
+    """(...) distance of what the two images, (B, ...) and (b, ...), say of the broad bands of a coarse pixel."""
     return (torch.tensordot(mixed, coarse, 1) - seen).norm(dim=0)
 
 
