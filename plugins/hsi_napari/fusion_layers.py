@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hsi_app.cube import Cube
 from hsi_napari.facts import FACTS, RUN, facts_of
 from hsi_napari.layers import AXES, cube_to_layer, plain_record
 from hsi_napari.placing import LayerData, placed
-from hsi_napari.planes import PlaneArray
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -31,7 +28,7 @@ def fusion_layers(result: Fusion, hsi: Layer, msi: Layer) -> list[LayerData]:
     msi : layer that it was sharpened with; gives the place
     """
     stem, record = hsi.name, plain_record(result.record)
-    sharp = cube_to_layer(on_all_bands(result.cube, result.hsi), f"{stem} · fused")
+    sharp = cube_to_layer(result.cube, f"{stem} · fused")
     sharp[1].update(contrast_limits=tuple(hsi.contrast_limits), colormap=hsi.colormap)
     sharp[1]["metadata"][RUN] = record
     layers = [placed(sharp, msi)]
@@ -47,21 +44,3 @@ def fusion_layers(result: Fusion, hsi: Layer, msi: Layer) -> list[LayerData]:
         }
         layers.append(placed((np.asarray(result.doubt.values[0]), options, "image"), msi))
     return layers
-
-
-def on_all_bands(cube: Cube, whole: Cube) -> Cube:
-    """A cube of the good bands of ``whole`` with gaps where the bad ones were, so that one slider serves both."""
-    worked = whole.axis.good
-    if cube.shape[0] == whole.shape[0] or cube.shape[0] != worked.size:
-        return cube
-
-    def read(bands: slice, rows: slice, cols: slice) -> np.ndarray:
-        block = np.full((bands.stop - bands.start, rows.stop - rows.start, cols.stop - cols.start), np.nan, np.float32)
-        at = np.flatnonzero((worked >= bands.start) & (worked < bands.stop))
-        if at.size:
-            block[worked[at] - bands.start] = cube.values[int(at[0]) : int(at[-1]) + 1, rows, cols]
-        return block
-
-    shape = (whole.shape[0], *cube.shape[1:])
-    values = PlaneArray(shape, np.dtype(np.float32), read)
-    return replace(cube, values=values, bands=whole.axis, gain=whole.gain, offset=whole.offset)
