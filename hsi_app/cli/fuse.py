@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hsi_app.cli.method_options import given_options, method_help, method_options
+from hsi_app.cli.outputs import check_outputs
 from hsi_app.cli.progress import running_job
 from hsi_app.cli.run_options import RECORD, TILE, RunOptions, processing_options
 from hsi_app.device import format_bytes
-from hsi_app.errors import ParameterError
-from hsi_app.files import check_target, to_json
+from hsi_app.files import to_json
 from hsi_app.methods.registry import method as find_method
 from hsi_app.methods.registry import methods
 
@@ -114,17 +113,7 @@ def _command(name: str, short: str, text: str) -> click.Command:
         hsi: str, msi: str, out: str, mask: str | None, doubt: str | None, report: str | None, as_json: bool,
         run: RunOptions, **values: Any,
     ) -> None:  # fmt: skip
-        targets = [out, doubt, report]
-        if report is not None:
-            if Path(report).suffix.lower() not in (".html", ".htm"):
-                raise ParameterError(f"--report is '{report}'; name a file that ends in .html.")
-            targets.append(str(Path(report).with_suffix(".json")))
-        named = [Path(target).absolute() for target in targets if target is not None]
-        if len(set(named)) < len(named):
-            raise ParameterError("two outputs have the same name; give each its own.")
-        # Before any work: minutes of computing must not end in a name that is taken.
-        for target in named:
-            check_target(target, overwrite=run.overwrite)
+        check_outputs([out, doubt], report=report, overwrite=run.overwrite)
 
         from hsi_app.fusion.runner import FusionSettings
         from hsi_app.fusion.runner import fuse as fuse_cubes

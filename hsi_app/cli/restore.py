@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from hsi_app.cli.method_options import given_options, method_help, method_options
+from hsi_app.cli.outputs import check_outputs
 from hsi_app.cli.progress import Log, running_job
 from hsi_app.cli.run_options import MASK, RECORD, TILE, RunOptions, processing_options
 from hsi_app.device import format_bytes
-from hsi_app.errors import Cancelled, ParameterError
-from hsi_app.files import check_target, to_json
+from hsi_app.errors import Cancelled
+from hsi_app.files import to_json
 from hsi_app.methods.registry import MethodSpec, methods
 from hsi_app.methods.registry import method as find_method
 from hsi_app.optics import BLURRED_TASKS, DEFAULT_SCALE, SCALED_TASKS, SCALES
@@ -182,18 +182,10 @@ _auto = _command(
 def _carry_out(request: Request, choose: Callable[[Cube, Log], Recipe], *, seed: int = 0) -> None:
     """Open, choose, restore, and write everything that was asked for."""
     run = request.run
-    targets = [request.out, request.report, request.removed, request.save_recipe]
-    if request.report is not None:
-        if Path(request.report).suffix.lower() not in (".html", ".htm"):
-            raise ParameterError(f"--report is '{request.report}'; name a file that ends in .html.")
-        targets.append(str(Path(request.report).with_suffix(".json")))
-    named = [Path(target).absolute() for target in targets if target is not None]
-    folders = [] if request.checkpoint is None else [Path(request.checkpoint).absolute()]
-    if len({*named, *folders}) < len(named) + len(folders):
-        raise ParameterError("two outputs have the same name; give each its own.")
-    # Before any work: an hour of computing must not end in a name that is taken.
-    for target in named:
-        check_target(target, overwrite=run.overwrite)
+    check_outputs(
+        [request.out, request.removed, request.save_recipe], report=request.report, folder=request.checkpoint,
+        overwrite=run.overwrite,
+    )  # fmt: skip
 
     from hsi_app.io import open_cube, read_mask
     from hsi_app.recipe import Recipe, run_recipe, write_recipe

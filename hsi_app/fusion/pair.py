@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hsi_app.fusion.grids import Grids
     from hsi_app.fusion.placement import Placement
+    from hsi_app.fusion.signal import Signal
 
 # Spectra and pixels that a method learns from; smaller images are taken whole.
 LEARNED_PX = 2**15
@@ -149,6 +150,14 @@ class Pair:
             hsi_window=coarse, msi_window=fine,
         )  # fmt: skip
 
+    @cached_property
+    def signal(self) -> Signal:
+        """Signal subspace of ``spectra``."""
+        from hsi_app.fusion.signal import find_signal
+
+        return find_signal(self.spectra)
+
+    @cached_property
     def seen_by_both(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Pixels that both images show whole: (B, N) spectra, and (b, N) matched ``msi`` as the other sensor sees it.
 

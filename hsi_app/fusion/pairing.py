@@ -13,6 +13,7 @@ from hsi_app.errors import ParameterError
 from hsi_app.fusion.pair import Pair
 from hsi_app.fusion.placement import Placement
 from hsi_app.fusion.radiometry import estimate_response, radiometric_match, same_radiometry
+from hsi_app.fusion.registration import Registration, correlation_of, register
 from hsi_app.fusion.response import Response, response_of
 from hsi_app.fusion.unevenness import find_unevenness
 from hsi_app.jobs import Job
@@ -21,8 +22,6 @@ from hsi_app.tiling import Window, strips
 
 if TYPE_CHECKING:
     import torch
-
-    from hsi_app.fusion.registration import Registration
 
 How = Literal["auto", "map", "frame", "estimate", "none"]
 Radiometry = Literal["auto", "same", "match"]
@@ -102,17 +101,16 @@ def make_pair(hsi: Scene, msi: Scene, settings: PairSettings, job: Job) -> Paire
             " right ones, as in --srf sentinel-2:B2,B3,B4,B8."
         )
     job.step(0.1, "seeing whether the images line up")
-    images = _intensities(hsi, msi, response, axes)
-    placement, registration, how = _placed(hsi, msi, images, settings.registration, job)
+    placement, registration, how, uneven = None, None, "none, as asked", None
+    if settings.registration != "none":
+        coarse, fine, factor = images = _intensities(hsi, msi, response, axes)
+        placement, registration, how = _placed(hsi, msi, images, settings.registration, job)
+        if placement is not None:
+            uneven = find_unevenness(coarse, fine, placement.on_averaged(factor))
     bands = msi.shape[0]
     ones, zeros = np.ones(bands), np.zeros(bands)
     blank = np.full((bands, hsi.shape[0]), 1 / hsi.shape[0]) if response is None else response.matrix
-    pair = Pair(hsi, msi, blank, ones, zeros, placement)
-    uneven = None
-    if placement is not None:
-        coarse, fine, factor = images
-        uneven = find_unevenness(coarse, fine, placement.on_averaged(factor))
-        pair = replace(pair, uneven_share=uneven.share)
+    pair = Pair(hsi, msi, blank, ones, zeros, placement, uneven_share=0.0 if uneven is None else uneven.share)
     job.step(0.5, "measuring the point spread")
     if placement is not None:
         pair = replace(pair, psf_fwhm=settings.psf_fwhm or _point_spread(pair))
@@ -152,8 +150,6 @@ def _placed(
     hsi: Scene, msi: Scene, images: tuple[np.ndarray, np.ndarray, int], how: How, job: Job
 ) -> tuple[Placement | None, Registration | None, str]:
     """Where the images lie on each other, what was measured of it, and one phrase."""
-    if how == "none":
-        return None, None, "none, as asked"
     start, said = _nominal(hsi, msi, how)
     if start is None:
         job.note("the sizes of the images do not fit, and they have no common map frame; they are not registered.")
@@ -162,8 +158,6 @@ def _placed(
         # Nothing to compare, and a search over all the ground between them would take minutes.
         job.note("by their map frames the images show different ground; --registration frame takes no heed of those.")
         return (start if how == "map" else None), None, "apart by the map frames"
-    from hsi_app.fusion.registration import register
-
     coarse, fine, factor = images
     measured = register(coarse, fine, start.on_averaged(factor)).on_finer(factor)
     apart = start.distance(measured.placement, msi.shape[1:])
@@ -290,7 +284,7 @@ def _estimated(
     pair: Pair, axes: tuple[BandAxis, BandAxis], radiometry: Radiometry
 ) -> tuple[Response, np.ndarray, np.ndarray]:
     """Response, gain and offset from pixels that both images show."""
-    hsi, msi = (image.double().cpu().numpy() for image in pair.seen_by_both())
+    hsi, msi = (image.double().cpu().numpy() for image in pair.seen_by_both)
     if hsi.shape[1] < 2 * len(msi):
         raise ParameterError(
             f"{hsi.shape[1]} hyperspectral pixels lie wholly on the multispectral image, too few to estimate a"
@@ -318,11 +312,11 @@ def _radiometry(pair: Pair, response: Response, wanted: Radiometry, job: Job) ->
         return *same, "the same numbers"
     is_paired, said = False, "matched by their distributions"
     if pair.placement is not None:
-        spectra, seen = (image.double().cpu().numpy() for image in pair.seen_by_both())
+        spectra, seen = (image.double().cpu().numpy() for image in pair.seen_by_both)
         if spectra.shape[1] >= _MATCHED_PX:
             projected, pixels = response.matrix @ spectra, seen
             # A regression over pixels that do not quite lie on each other comes out too flat.
-            is_paired = all(_correlation(x, y) >= _ALIKE for x, y in zip(projected, pixels, strict=True))
+            is_paired = all(correlation_of(x, y) >= _ALIKE for x, y in zip(projected, pixels, strict=True))
             said = "matched over pixels that both images show"
     if wanted == "auto" and same_radiometry(projected, pixels, paired=is_paired):
         return *same, "the same numbers"
@@ -333,12 +327,6 @@ def _radiometry(pair: Pair, response: Response, wanted: Radiometry, job: Job) ->
             " much the same ground; give --radiometry same if they are in one unit."
         )
     return same[0] * gain, offset, said
-
-
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Of two (N,) arrays; 0 where one of them does not vary."""
-    x, y = x - x.mean(), y - y.mean()
-    return float(x @ y / max(np.sqrt((x @ x) * (y @ y)), 1e-300))
 
 
 def _centres(response: Response, axis: BandAxis) -> list[float] | None:

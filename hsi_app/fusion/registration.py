@@ -120,8 +120,7 @@ class Match:
         there = np.isfinite(seen)
         if there.sum() < max(_FEWEST_PX, _OVERLAP * min(len(seen), self._covered)):
             return -1.0
-        x, y = seen[there] - seen[there].mean(), self.values[there] - self.values[there].mean()
-        return float(x @ y / max(np.sqrt((x @ x) * (y @ y)), 1e-300))
+        return correlation_of(seen[there], self.values[there])
 
     @property
     def _covered(self) -> float:
@@ -182,6 +181,12 @@ class Match:
         at = placement.inverse_points(places).T
         value = map_coordinates(self.blurred, at, order=1, mode="constant", cval=np.nan)
         return np.where(map_coordinates(self.share, at, order=1, mode="constant", cval=0.0) > 0.9, value, np.nan)
+
+
+def correlation_of(x: np.ndarray, y: np.ndarray) -> float:
+    """Of two (N,) arrays; 0 where one of them does not vary."""
+    x, y = x - x.mean(), y - y.mean()
+    return float(x @ y / max(np.sqrt((x @ x) * (y @ y)), 1e-300))
 
 
 def _blurred(fine: np.ndarray, ratio: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:

@@ -37,17 +37,14 @@ def write_report(
     CubeError
         If the reference has another shape.
     """
-    from hsi_app.files import check_target, to_json, write_text
     from hsi_app.recipe import Recipe
     from hsi_app.report.charts import histogram_chart, noise_chart, removed_chart, spectrum_chart, structure_chart
     from hsi_app.report.findings import examine
     from hsi_app.report.page import Content, page
     from hsi_app.report.pictures import gallery
+    from hsi_app.report.writing import check_report, write_report_files
 
-    target = Path(path)
-    beside = target.with_suffix(".json")
-    for file in (target, beside):
-        check_target(file, overwrite=overwrite)
+    check_report(path, overwrite=overwrite)
     findings = examine(result, reference)
     content = Content(
         result=result,
@@ -61,6 +58,4 @@ def write_report(
         recipe=Recipe.from_record(result.record).to_toml(),
     )  # fmt: skip
     facts = {"format": "hsi-app report 1", "record": dict(result.record), "findings": findings.plain()}
-    # The page last: where it lies, its figures lie too.
-    write_text(beside, to_json(facts), overwrite=overwrite)
-    return write_text(target, page(content), overwrite=overwrite), beside
+    return write_report_files(path, facts, lambda: page(content), overwrite=overwrite)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hsi_app.files import check_target, to_json, write_text
 from hsi_app.report.fusion_charts import (
     DOUBT_COLOURS,
     MOST_DOUBT,
@@ -36,6 +35,7 @@ from hsi_app.report.parts import (
     stat_tiles,
     table,
 )
+from hsi_app.report.writing import write_report_files
 
 if TYPE_CHECKING:
     from hsi_app.fusion.result import Fusion
@@ -65,14 +65,8 @@ def write_fusion_report(result: Fusion, path: str | Path, *, overwrite: bool = F
     OutputError
         If a file exists and must not be replaced, or cannot be written.
     """
-    target = Path(path)
-    beside = target.with_suffix(".json")
-    for file in (target, beside):
-        check_target(file, overwrite=overwrite)
     facts = {"format": "hsi-app fusion 1", "record": dict(result.record)}
-    write_text(beside, to_json(facts), overwrite=overwrite)
-    # The page last: where it lies, its figures lie too.
-    return write_text(target, _page(result), overwrite=overwrite), beside
+    return write_report_files(path, facts, lambda: _page(result), overwrite=overwrite)
 
 
 def _page(result: Fusion) -> str:

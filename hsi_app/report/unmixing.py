@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hsi_app.files import check_target, to_json, write_text
 from hsi_app.report.abundance_pictures import (
     COLOURS,
     MOST_SHOWN,
@@ -34,6 +33,7 @@ from hsi_app.report.parts import (
 )
 from hsi_app.report.pictures import Picture
 from hsi_app.report.unmixing_charts import channel_chart, count_chart, endmember_chart, progress_chart, shape_chart
+from hsi_app.report.writing import write_report_files
 
 if TYPE_CHECKING:
     from hsi_app.unmixing.result import Unmixing
@@ -62,14 +62,8 @@ def write_unmixing_report(result: Unmixing, path: str | Path, *, overwrite: bool
     OutputError
         If a file exists and must not be replaced, or cannot be written.
     """
-    target = Path(path)
-    beside = target.with_suffix(".json")
-    for file in (target, beside):
-        check_target(file, overwrite=overwrite)
     facts = {"format": "hsi-app unmixing 1", "record": dict(result.record)}
-    write_text(beside, to_json(facts), overwrite=overwrite)
-    # The page last: where it lies, its figures lie too.
-    return write_text(target, _page(result), overwrite=overwrite), beside
+    return write_report_files(path, facts, lambda: _page(result), overwrite=overwrite)
 
 
 def _page(result: Unmixing) -> str:

@@ -6,7 +6,6 @@ import torch
 
 from hsi_app.errors import CubeError
 from hsi_app.fusion.pair import Pair
-from hsi_app.fusion.signal import find_signal
 from hsi_app.jobs import Job
 from hsi_app.methods.fusion.doubt import Doubt, find_doubt
 from hsi_app.methods.fusion.spec import CnmfParameters
@@ -31,7 +30,7 @@ def prepare(pair: Pair, params: CnmfParameters, task: str, job: Job) -> Shared:
     """
     job.step(0.0, "finding endmembers")
     spectra = pair.spectra
-    count = params.endmembers or min(find_signal(spectra).back.shape[1], MOST)
+    count = params.endmembers or min(pair.signal.back.shape[1], MOST)
     count = max(min(count, len(spectra), spectra.shape[1]), 2)
     _, found = vca(spectra.cpu(), count, job.generator("cpu"))
     endmembers = found.float().clamp(min=_LEAST).to(pair.device)

@@ -8,7 +8,7 @@ import torch
 from hsi_app.errors import CubeError
 from hsi_app.fusion.pair import Pair
 from hsi_app.fusion.regression import Regression, fit_ridge
-from hsi_app.fusion.signal import Signal, find_signal
+from hsi_app.fusion.signal import Signal
 from hsi_app.jobs import Job
 from hsi_app.methods.fusion.doubt import Doubt, find_doubt
 from hsi_app.methods.fusion.spec import GsaParameters
@@ -18,7 +18,7 @@ from hsi_app.problem import Problem, Restoration, Shared
 def prepare(pair: Pair, params: GsaParameters, task: str, job: Job) -> Shared:
     """Regress each hyperspectral band on the multispectral image as the hyperspectral sensor would see it."""
     job.step(0.0, "averaging the multispectral image")
-    spectra, seen = pair.seen_by_both()
+    spectra, seen = pair.seen_by_both
     job.step(0.5, "finding each band's component")
     if seen.shape[1] <= len(seen) + 1:
         raise CubeError(
@@ -30,7 +30,7 @@ def prepare(pair: Pair, params: GsaParameters, task: str, job: Job) -> Shared:
     return {
         **found.to_shared("component"),
         **find_doubt(pair.mixed_bands() @ pair.spectra).to_shared(),
-        **(find_signal(pair.spectra).to_shared() if params.clean else {}),
+        **(pair.signal.to_shared() if params.clean else {}),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 from hsi_app.fusion.grids import Grids
 from hsi_app.fusion.pair import Pair
 from hsi_app.fusion.regression import Regression, fit_ridge, outlier_weights
-from hsi_app.fusion.signal import Signal, find_signal
+from hsi_app.fusion.signal import Signal
 from hsi_app.jobs import Job
 from hsi_app.methods.fusion.dirichlet import Dirichlet, fit_dirichlet
 from hsi_app.methods.fusion.doubt import Doubt, find_doubt
@@ -45,14 +46,14 @@ def prepare(pair: Pair, params: U2mdnParameters | JointParameters, task: str, jo
     arrays["reason"] = np.array(fit.reason)
     lines_up = pair.placement is not None
     if params.correction:
-        correction, _ = _learned_correction(spectra, broad, model, pair)
-        arrays.update(correction.to_shared("correction"))
+        learned = _learned_correction(spectra, broad, model, pair)
+        arrays.update(learned.correction.to_shared("correction"))
         if lines_up:
             registered, lines_up = _registered_correction(pair, model, job)
             arrays.update(registered)
     lowpass = lines_up if params.lowpass is None else params.lowpass
     if lowpass:
-        arrays.update(find_signal(spectra).to_shared())
+        arrays.update(pair.signal.to_shared())
         arrays["disagreement"] = _disagreement_limit(pair)
     return arrays
 
@@ -97,19 +98,23 @@ def fuse_tile(problem: Problem, params: U2mdnParameters | JointParameters, job: 
     return Restoration(values, extras={"doubt": doubt.reshape(height, width)}, trace=trace)
 
 
-def _learned_correction(
-    spectra: torch.Tensor, broad: torch.Tensor, model: Dirichlet, pair: Pair
-) -> tuple[Regression, float]:
-    """How spectra differ from their mixtures, by what these leave of the broad bands and by the broad bands themselves.
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """A correction of mixtures, and the (B, N) spectra and (N,) weights of the pixels that it was learned from."""
 
-    Returns the regression, and the variance of the spectra in the units of its error.
-    """
+    correction: Regression
+    spectra: torch.Tensor
+    weights: torch.Tensor
+
+
+def _learned_correction(spectra: torch.Tensor, broad: torch.Tensor, model: Dirichlet, pair: Pair) -> _Learned:
+    """How spectra differ from their mixtures, by what these leave of the broad bands and by the bands themselves."""
     mixtures = model.mix(model.codes(broad))
-    spectra = find_signal(pair.spectra).clean(spectra)
+    spectra = pair.signal.clean(spectra)
     left = spectra - mixtures
     weights = outlier_weights(left.norm(dim=0))
-    found = fit_ridge(torch.cat([broad - model.mixed @ mixtures, broad]), left, weights=weights)
-    return found, float((spectra - spectra.mean(1, keepdim=True)).square().sum(0).mean())
+    features = torch.cat([broad - model.mixed @ mixtures, broad])
+    return _Learned(fit_ridge(features, left, weights=weights), spectra, weights)
 
 
 def _registered_correction(pair: Pair, model: Dirichlet, job: Job) -> tuple[Shared, bool]:
@@ -120,19 +125,19 @@ def _registered_correction(pair: Pair, model: Dirichlet, job: Job) -> tuple[Shar
 
     Returns nothing and False where most of what is left of such pixels is that they are not the same.
     """
-    spectra, broad = pair.seen_by_both()
+    spectra, broad = pair.seen_by_both
     if broad.shape[1] <= _FEWEST_PX * len(broad):
         return {}, True
-    correction, variance = _learned_correction(spectra, broad, model, pair)
+    learned = _learned_correction(spectra, broad, model, pair)
+    correction, spectra = learned.correction, learned.spectra
+    variance = float((spectra - spectra.mean(1, keepdim=True)).square().sum(0).mean())
     if pair.uneven_share * variance > MOSTLY * correction.error:
         job.note(
             "the images do not lie on each other well enough to sharpen pixel by pixel (bends, or a frame that is off);"
             " the registration was left aside."
         )
         return {}, False
-    spectra = find_signal(pair.spectra).clean(spectra)
-    weights = outlier_weights((spectra - model.mix(model.codes(broad))).norm(dim=0))
-    linear = fit_ridge(broad, spectra, weights=weights)
+    linear = fit_ridge(broad, spectra, weights=learned.weights)
     share = linear.error / max(linear.error + correction.error, 1e-300)
     return {**correction.to_shared("correction"), **linear.to_shared("linear"), "share": np.array(share)}, True
 
@@ -146,7 +151,7 @@ def _model(shared: Mapping[str, np.ndarray], device: torch.device) -> Dirichlet:
 
 def _disagreement_limit(pair: Pair) -> np.ndarray:
     """What an ordinary hyperspectral pixel stays below of ``_disagreement``."""
-    found = _disagreement(*pair.seen_by_both(), pair.mixed_bands())
+    found = _disagreement(*pair.seen_by_both, pair.mixed_bands())
     return np.array(DISAGREES * float(found.median()) if found.numel() else 0.0)
 
 
