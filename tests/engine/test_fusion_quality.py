@@ -121,7 +121,7 @@ def test_u2mdn_does_not_mind_misregistration(made: dict[str, Any]) -> None:
 def test_registered_methods_do_mind_so_the_bench_is_one() -> None:
     straight = fused("misregistered", "gsa", "map")[1]["db"]
     assert straight - fused("misregistered", "gsa", "map", made=(("angle_deg", 5),))[1]["db"] >= 15
-    assert straight - fused("misregistered", "gsa", "map", made=(("shift", (2, 2)),))[1]["db"] >= 19
+    assert straight - fused("misregistered", "gsa", "map", made=(("shift", (2, 2)),))[1]["db"] >= 20
 
 
 @pytest.mark.parametrize("made", [{"angle_deg": 5}, {"shift": (2, 2)}], ids=str)
