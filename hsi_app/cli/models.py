@@ -102,11 +102,15 @@ def verify(weights: tuple[str, ...]) -> None:
     "--to", type=click.Path(file_okay=False, path_type=Path),
     help="Folder that holds folders of weights.  [default: HSI_MODELS_DIR, or the data folder of the user]",
 )  # fmt: skip
-def convert(checkpoint: Path, name: str | None, to: Path | None) -> None:
+@click.option(
+    "--clip", type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with a local copy of openai/clip-vit-base-patch32, for MP-HSIR: makes the text vectors of its tasks.",
+)  # fmt: skip
+def convert(checkpoint: Path, name: str | None, to: Path | None, clip: Path | None) -> None:
     """Convert a published CHECKPOINT (.pth, .ckpt) into weights of this program.
 
     Its tensors must fit their network one by one. Nothing in the file is run. Known: the SR3 network of ddpm-cd that
-    HIR-Diff was published with (I190000_E97_gen.pth).
+    HIR-Diff was published with (I190000_E97_gen.pth), and MP-HSIR (Natural_scene.ckpt, Remote_sensing.ckpt).
     """
     import re
 
@@ -119,7 +123,33 @@ def convert(checkpoint: Path, name: str | None, to: Path | None) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", chosen):
         raise ParameterError(f"'{chosen}' is no name for weights; use lower-case letters, digits, '-', '_' and '.'.")
     try:
-        card = converted(checkpoint, (to or own_folder()) / chosen)
+        card = converted(
+            checkpoint, (to or own_folder()) / chosen, clip=clip, tell=lambda line: click.echo(line, err=True)
+        )
     except StoreError as error:
         raise WeightsError(str(error)) from error
-    click.echo(f"{card.folder}\nUse it with: hsi-app restore hirdiff --prior {card.id if to is None else card.folder}")
+    click.echo(card.folder)
+    if card.bands == 3:
+        click.echo(f"Use it with: hsi-app restore hirdiff --prior {card.id if to is None else card.folder}")
+
+
+@models.command(short_help="Add text vectors to weights that need them.")
+@click.argument("weights")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def clip(weights: str, folder: Path) -> None:
+    """Add the text vectors of its tasks to an MP-HSIR network, WEIGHTS (a name or a folder).
+
+    FOLDER is a local copy of openai/clip-vit-base-patch32; nothing is fetched.
+    """
+    from hsi_models.clip_text import TABLE_FILE, make_table, save_table
+    from hsi_models.store import StoreError
+
+    from hsi_app.errors import WeightsError
+    from hsi_app.weights import find_card
+
+    card = find_card(weights)
+    try:
+        save_table(card, make_table(card, folder))
+    except StoreError as error:
+        raise WeightsError(str(error)) from error
+    click.echo(card.path.with_name(TABLE_FILE))

@@ -162,6 +162,7 @@ _BUILT_IN = {
     "lowrank": "hsi_app.methods.lowrank.spec:SPEC",
     "hirdiff": "hsi_app.methods.hirdiff.spec:SPEC",
     "dds2m": "hsi_app.methods.dds2m.spec:SPEC",
+    "mphsir": "hsi_app.methods.mphsir.spec:SPEC",
     "fcls": "hsi_app.methods.unmixing.spec:FCLS",
     "nmf": "hsi_app.methods.unmixing.spec:NMF",
     "l12-nmf": "hsi_app.methods.unmixing.spec:L12_NMF",

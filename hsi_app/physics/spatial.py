@@ -241,6 +241,36 @@ def blur_downsample(shape: Shape, scale: int, fwhm_px: float | None = None) -> S
     return Separable(shape[0], *(_mirrored_band(length, profile, scale) for length in shape[1:]))
 
 
+def thin(shape: Shape, scale: int) -> Separable:
+    """Bicubic samples on a grid ``scale`` times coarser, unblurred and so aliased; the corner pixels stay in place.
+
+    shape : (B, H, W) of the fine grid. Sample i lies in block i, but moves from its first to its last pixel across the
+    image: simulated coarse images of arXiv 2503.09131 are made so.
+    Raises OperatorError if H or W is no multiple of ``scale``.
+    """
+    if scale < 1 or shape[1] % scale or shape[2] % scale:
+        raise OperatorError(f"an image of {shape[1:]} cannot be cut into blocks of {scale}; crop it to multiples.")
+    return Separable(shape[0], *(_bicubic(length, length // scale, corners=True) for length in shape[1:]))
+
+
+def repeat(shape: Shape, scale: int) -> Separable:
+    """Each pixel ``scale`` x ``scale`` times. shape : (B, H, W) of the coarse grid."""
+    return Separable(
+        shape[0], *(torch.eye(length, dtype=torch.float64).repeat_interleave(scale, dim=0) for length in shape[1:])
+    )
+
+
+def enlarge(shape: Shape, scale: int) -> Separable:
+    """Bicubic interpolation on a grid ``scale`` times finer. shape : (B, H, W) of the coarse grid."""
+    return Separable(shape[0], *(_bicubic(length, length * scale, corners=False) for length in shape[1:]))
+
+
+def _bicubic(length: int, count: int, *, corners: bool) -> torch.Tensor:
+    """(count, length) float64 matrix of bicubic interpolation; grids share their corner samples or their outline."""
+    unit = torch.eye(length, dtype=torch.float64)[None, None]
+    return functional.interpolate(unit, size=(count, length), mode="bicubic", align_corners=corners)[0, 0]
+
+
 def gaussian_profile(side_px: int, std_px: float) -> torch.Tensor:
     """(side_px,) float64 Gaussian that adds to one."""
     if side_px < 1 or side_px % 2 == 0 or std_px <= 0:
@@ -248,6 +278,25 @@ def gaussian_profile(side_px: int, std_px: float) -> torch.Tensor:
     place = torch.arange(side_px, dtype=torch.float64) - side_px // 2
     profile = torch.exp(-0.5 * (place / std_px) ** 2)
     return profile / profile.sum()
+
+
+def gaussian_psf(side_px: int, std_px: float, ratio: float, angle_deg: float) -> torch.Tensor:
+    """(side_px, side_px) float64 Gaussian that adds to one, narrower across its axis than along it.
+
+    std_px : standard deviation along the axis; ratio : in (0, 1], of the one across to it
+    angle_deg : of the axis against the columns' axis, as in ``motion_psf``
+    """
+    if side_px < 1 or side_px % 2 == 0 or std_px <= 0 or not 0 < ratio <= 1:
+        raise OperatorError(
+            f"a Gaussian of {side_px} samples, {std_px} px and ratio {ratio}; give an odd number, a width > 0 and a"
+            " ratio above 0, at most 1."
+        )
+    place = torch.arange(side_px, dtype=torch.float64) - side_px // 2
+    up, right = -place[:, None], place[None]
+    sine, cosine = math.sin(math.radians(angle_deg)), math.cos(math.radians(angle_deg))
+    along, across = right * cosine + up * sine, up * cosine - right * sine
+    kernel = torch.exp(-0.5 * ((along / std_px) ** 2 + (across / (ratio * std_px)) ** 2))
+    return kernel / kernel.sum()
 
 
 def motion_psf(length_px: int, angle_deg: float) -> torch.Tensor:

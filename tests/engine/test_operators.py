@@ -13,8 +13,12 @@ from hsi_app.physics.spatial import (
     Mask,
     blur,
     blur_downsample,
+    enlarge,
     gaussian_profile,
+    gaussian_psf,
     motion_psf,
+    repeat,
+    thin,
 )
 from hsi_app.physics.spectral import BandMatrix, gaussian_response, tabled_response
 from hsi_app.tiling import Window
@@ -36,6 +40,10 @@ def all_operators():
         down,
         blur_downsample(SHAPE, 4),
         Convolution(SHAPE, motion_psf(5, 45)),
+        Convolution(SHAPE, gaussian_psf(5, 1.1, 0.5, 30)),
+        thin(SHAPE, 2),
+        repeat(SHAPE, 2),
+        enlarge(SHAPE, 2),
         Crop(SHAPE, Window(2, 1, 7, 5)),
         BandMatrix(lift, 12, 8),
         BandMatrix(response, 12, 8),
@@ -68,8 +76,8 @@ def test_adjoint_is_the_gradient_of_the_forward(operator):
     torch.testing.assert_close(operator.adjoint(y), gradient, rtol=1e-10, atol=1e-12)
 
 
-def test_seven_operators_know_their_decomposition():
-    assert len(decomposable()) == 7
+def test_ten_operators_know_their_decomposition():
+    assert len(decomposable()) == 10
 
 
 @pytest.mark.parametrize("operator", decomposable(), ids=str)
@@ -118,8 +126,11 @@ def test_shapes_that_do_not_fit_are_refused_with_both_shapes():
         _ = Identity(SHAPE) @ blur_downsample(SHAPE, 2)
     with pytest.raises(OperatorError, match=r"\(1, 2, 3\)"):
         Identity(SHAPE).forward(torch.zeros(1, 2, 3))
-    with pytest.raises(OperatorError, match="cannot be cut"):
-        blur_downsample((1, 9, 8), 2)
+    for make in (blur_downsample, thin):
+        with pytest.raises(OperatorError, match="cannot be cut"):
+            make((1, 9, 8), 2)
+    with pytest.raises(OperatorError, match="ratio"):
+        gaussian_psf(5, 1.1, 0.0, 30)
 
 
 def test_coarse_pixels_are_block_centred():
@@ -131,7 +142,15 @@ def test_coarse_pixels_are_block_centred():
 
 
 def test_blurs_keep_a_constant():
-    for operator in (blur(SHAPE, 7, 1.4), blur_downsample(SHAPE, 4), Convolution(SHAPE, motion_psf(5, 30))):
+    for operator in (
+        blur(SHAPE, 7, 1.4),
+        blur_downsample(SHAPE, 4),
+        thin(SHAPE, 4),
+        repeat(SHAPE, 2),
+        enlarge(SHAPE, 2),
+        Convolution(SHAPE, motion_psf(5, 30)),
+        Convolution(SHAPE, gaussian_psf(5, 1.1, 0.5, 30)),
+    ):
         found = operator.forward(torch.full(SHAPE, 2.5, dtype=torch.float64))
         torch.testing.assert_close(found, torch.full_like(found, 2.5))
 

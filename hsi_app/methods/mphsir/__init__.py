@@ -1,0 +1,1 @@
+"""MP-HSIR: one prompted network for every degradation."""

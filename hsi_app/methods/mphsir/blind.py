@@ -1,0 +1,71 @@
+"""What is wrong with a scene, as far as it can be measured: what 'auto' goes by."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from hsi_app.jobs import Job
+from hsi_app.methods.lowrank.outliers import tensors_of
+from hsi_app.methods.lowrank.prepare import subspace_of
+from hsi_app.physics.spatial import FWHM_TO_STD
+from hsi_app.problem import Shared
+from hsi_app.scene import Scene
+from hsi_app.sharpness import blur_std
+
+# Images that show how sharp a scene is, and the width from which on it is called blurred: sharp ones are below 0.65 px
+# (twelve training scenes), the smallest blur of the tests has 1.4.
+IMAGES, BLURRED_STD_PX = 3, 0.9
+# Noise in shares of the scene's range from which on it is noise; the clean scenes of the training have 0.0003 to 0.004.
+NOISY = 0.006
+# Share of missing samples, beside lost bands, that asks for filling.
+GAPPY = 0.0005
+SAMPLE_PIXELS = 2**16
+
+
+def found_in(scene: Scene, shared: Shared, job: Job) -> dict[str, float]:
+    """Weights of what was found: noise, damage, gaps, lost bands, blur. Haze is not told from bright ground.
+
+    shared : see ``survey``
+    """
+    job.step(0.0, "measuring what is wrong")
+    found: dict[str, float] = {}
+    noisy = float(np.median(shared["noise_std"])) > NOISY
+    if bool(shared["reject"]):
+        found["complex"] = 1.0
+    elif noisy:
+        found["gauss"] = 1.0
+    gaps, lost = gap_shares(shared)
+    if gaps > GAPPY:
+        found["inpaint"] = 1.0
+    if lost > 0:
+        found["bandloss"] = 1.0
+    if blurred_std(scene, shared) > BLURRED_STD_PX:
+        found["blur"] = 1.0
+    return found
+
+
+def gap_shares(shared: Shared) -> tuple[float, float]:
+    """Share of samples missing in bands that have others, and share of bands that have none."""
+    lost = float(np.mean(shared["lost"]))
+    return max(float(shared["missing_share"]) - lost, 0.0), lost
+
+
+def width_of_blur(scene: Scene, shared: Shared) -> float:
+    """Full width at half maximum of the scene's blur in px, 0 where it is sharp or cannot be told."""
+    std = blurred_std(scene, shared)
+    return 0.0 if math.isnan(std) or std < 0.5 else std / FWHM_TO_STD
+
+
+def blurred_std(scene: Scene, shared: Shared) -> float:
+    """Standard deviation of the blur in px, NaN where it cannot be told; see ``blur_std``."""
+    basis, mean, std = tensors_of(subspace_of(shared), scene.sample(1)[0][0])
+    widths = []
+    for values, valid in scene.sample(SAMPLE_PIXELS):
+        whitened = torch.where(valid, (values - mean) / std, 0.0)
+        images = (basis[:, :IMAGES].T @ whitened.flatten(1)).reshape(-1, *values.shape[1:])
+        widths.append(blur_std(images))
+    known = [width for width in widths if not math.isnan(width)]
+    return float(np.median(known)) if known else math.nan

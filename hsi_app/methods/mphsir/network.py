@@ -1,0 +1,69 @@
+"""The prompted network, loaded once and kept, and what it answers to patches of a scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from hsi_models.prompted import PromptedNet
+
+from hsi_app.errors import WeightsError
+from hsi_app.methods.mphsir.view import view_components
+from hsi_app.weights import find_card, load_network
+
+
+@dataclass(frozen=True, eq=False)
+class Prompted:
+    """A network and what it is told of the scene at hand.
+
+    weights : (T,) of the degradations; measured : (M,) numbers, see ``measured_prompt``
+    """
+
+    network: PromptedNet
+    weights: torch.Tensor
+    measured: torch.Tensor
+
+    def components(self, maps: torch.Tensor) -> torch.Tensor:
+        """What to add to component images.
+
+        maps : (N, 2 K + 2, h, w) estimate, what the samples say by themselves, and the shares observed and believed
+        """
+        count = self.network.components
+        view = view_components(maps[:, :count], maps[:, count : 2 * count], maps[:, 2 * count :])
+        measured = torch.cat([self.measured.expand(len(maps), -1), view.level], 1)
+        with _fast(maps.device):
+            change = self.network.correct_components(view.seen, self.weights.expand(len(maps), -1), measured)
+        return change.float() * view.unit
+
+    def bands(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``PromptedNet.correct_bands``."""
+        measured = torch.cat([self.measured, self.measured.new_zeros(self.network.components)])
+        with _fast(seen.device):
+            change, veil = self.network.correct_bands(
+                seen, self.weights.expand(len(seen), -1), measured.expand(len(seen), -1)
+            )
+        return change.float(), veil.float()
+
+
+def load_prompted(where: str, device: torch.device) -> PromptedNet:
+    """The network of a card, by name or folder.
+
+    Raises WeightsError if there is none, or it takes no prompts.
+    """
+    return _loaded(where, str(device))
+
+
+@lru_cache(maxsize=2)
+def _loaded(where: str, device: str) -> PromptedNet:
+    folder = Path(where).expanduser()
+    card = find_card(folder if folder.is_dir() else where)
+    network = load_network(card, device)
+    if not isinstance(network, PromptedNet):
+        raise WeightsError(f"weights '{card.id}' are a {type(network).__name__}, no prompted network; choose others.")
+    return network
+
+
+def _fast(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

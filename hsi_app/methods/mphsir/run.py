@@ -1,0 +1,224 @@
+"""MP-HSIR on one cube or tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from hsi_app.jobs import Job
+from hsi_app.methods.lowrank.observation import Whitened, whiten
+from hsi_app.methods.mphsir import haze
+from hsi_app.methods.mphsir.bands import view_bands
+from hsi_app.methods.mphsir.measure import haze_prompt, lost_bands_prompt, measured_prompt
+from hsi_app.methods.mphsir.names import DEGRADATIONS
+from hsi_app.methods.mphsir.network import Prompted, load_prompted
+from hsi_app.methods.mphsir.patches import correct_patches
+from hsi_app.methods.mphsir.prepare import projected
+from hsi_app.methods.mphsir.spec import MpHsirParameters
+from hsi_app.methods.mphsir.start import classical_start
+from hsi_app.optics import Optics
+from hsi_app.physics.resample import interpolate
+from hsi_app.physics.spatial import FWHM_TO_STD, Separable, psf_blur
+from hsi_app.problem import Problem, Restoration
+
+# What is mended in component images; the others are seen in the spectrum.
+OF_COMPONENTS = ("gauss", "complex", "blur", "sr", "inpaint", "motion", "poisson")
+
+
+@dataclass(eq=False)
+class _State:
+    """Values (B, H, W) on the grid of the result as they come along, and further images."""
+
+    values: torch.Tensor
+    extras: dict[str, torch.Tensor] = field(default_factory=dict)
+    trace: dict[str, Any] = field(default_factory=dict)
+
+
+def restore(problem: Problem, params: MpHsirParameters, job: Job) -> Restoration:
+    """Correct the component images, then fill lost bands, then take the haze away.
+
+    Parameters
+    ----------
+    problem : see Problem
+    params : options of the method
+    job : told the progress; may raise Cancelled
+
+    Returns
+    -------
+    Restoration with the extra images 'spread' (B, H, W), the standard deviation over views where there are several,
+    and 'haze' (H, W), the optical thickness taken away, in units of the scaling
+    """
+    network = load_prompted(params.weights, problem.device)
+    told = torch.as_tensor(problem.shared["weights"], dtype=torch.float32, device=problem.device)
+    weights = dict(zip(DEGRADATIONS, told.tolist(), strict=True))
+    problem = _with_blur(problem)
+    state, untouched = _State(problem.observed), None
+    if any(weights[name] > 0 for name in OF_COMPONENTS):
+        data = whiten(problem, lambda fraction: job.step(0.1 * fraction, "projection"))
+        _mend_components(problem, params, data, _prompted(network, problem, told, OF_COMPONENTS), state, job)
+        if problem.task == "destripe":
+            untouched = data.ok if data.stripes is None else data.ok & (data.stripes == 0)
+            state.values = torch.where(data.ok, data.values * data.std + data.mean, state.values)
+        state.values = _blended(problem, state.values, float(problem.shared["strength"]))
+    if weights["bandloss"] > 0:
+        _fill_bands(problem, params, _prompted(network, problem, told, ("bandloss",)), state, job.part(0.8, 0.1))
+    if weights["haze"] > 0:
+        _clear_haze(problem, params, _prompted(network, problem, told, ("haze", "gauss")), state, job.part(0.85, 0.15))
+    job.step(1.0, "done")
+    trace = {"prompts": {name: round(weight, 3) for name, weight in weights.items() if weight > 0}, **state.trace}
+    values = state.values.clone() if state.values is problem.observed else state.values
+    return Restoration(values, untouched, state.extras, trace=trace)
+
+
+def _with_blur(problem: Problem) -> Problem:
+    """With the blur that was found, where none was told."""
+    fwhm = float(problem.shared.get("fwhm", 0.0))
+    if problem.operator is not None or fwhm == 0.0:
+        return problem
+    bands, height, width = problem.observed.shape
+    return replace(problem, operator=psf_blur((bands, height, width), fwhm))
+
+
+def _width(problem: Problem) -> float | None:
+    """Full width at half maximum of the blur in px of the result: from the second moment of its middle row."""
+    if not isinstance(problem.operator, Separable):
+        return None
+    row = problem.operator.rows[len(problem.operator.rows) // 2].double()
+    place = torch.arange(len(row), dtype=row.dtype, device=row.device)
+    centre = (row * place).sum() / row.sum()
+    return float((row * (place - centre).square()).sum().div(row.sum()).sqrt()) / FWHM_TO_STD
+
+
+def _prompted(network: Any, problem: Problem, told: torch.Tensor, names: tuple[str, ...]) -> Prompted:
+    """What the network is told in one pass: the weights of these names, and the numbers that belong to them."""
+    chosen = told * torch.tensor([name in names for name in DEGRADATIONS], device=told.device)
+    chosen = chosen / chosen.sum().clamp_min(1e-9)
+    if "haze" in names:
+        numbers = haze_prompt(problem.shared, is_noisy=bool(chosen[list(DEGRADATIONS).index("gauss")] > 0))
+    elif "bandloss" in names:
+        numbers = lost_bands_prompt(float(problem.shared["lost"].mean()))
+    else:
+        numbers = measured_prompt(problem.shared, Optics(problem.scale, _width(problem)))
+    return Prompted(network, chosen, numbers.to(told.device))
+
+
+def _mend_components(
+    problem: Problem, params: MpHsirParameters, data: Whitened, prompted: Prompted, state: _State, job: Job
+) -> None:
+    start = classical_start(problem, data, _width(problem), lambda f: job.step(0.1 + 0.3 * f, "first estimate"))
+    images, known = start.images, start.images.isfinite().all(0)
+    images = images.nan_to_num(0.0)
+    count = min(prompted.network.components, len(images))
+    empty = images.new_zeros(prompted.network.components - count, *images.shape[1:])
+    maps = torch.cat([images[:count], empty, start.solved.nan_to_num(0.0)[:count], empty, start.share.to(images)])
+    place = problem.place.scaled(problem.scale)
+    changes = []
+    for view in range(params.views):
+
+        def told(fraction: float, view: int = view) -> None:
+            job.step(0.4 + 0.4 * (view + fraction) / params.views, "looking at component images")
+
+        changes.append(correct_patches(maps, place, prompted.components, told, view=view, overlap=params.overlap))
+    change = torch.stack(changes).mean(0)[:count]
+    images[:count] += change
+    lift = data.basis * data.std[:, :, 0]
+    values = (lift @ images.flatten(1)).reshape(problem.shape_out).add_(data.mean)
+    state.values = torch.where(known, values, torch.nan)
+    if params.views > 1:
+        squares = sum((lift[:, :count] @ (one[:count] - change).flatten(1)).square() for one in changes)
+        state.extras["spread"] = torch.as_tensor(squares).div(params.views - 1).sqrt().reshape(problem.shape_out)
+    state.trace |= {"rank": data.basis.shape[1], "views": params.views}
+
+
+def _blended(problem: Problem, restored: torch.Tensor, strength: float) -> torch.Tensor:
+    if strength >= 1.0:
+        return restored
+    if problem.scale > 1:
+        observed = interpolate(problem.observed, problem.valid, problem.scale)
+    else:
+        observed = torch.where(problem.valid, problem.observed, torch.nan)
+    return torch.where(observed.isnan(), restored, observed + strength * (restored - observed))
+
+
+def _fill_bands(problem: Problem, params: MpHsirParameters, prompted: Prompted, state: _State, job: Job) -> None:
+    """Fill bands without any sample from their neighbours, group by group."""
+    values = state.values.clone()
+    bands, group = len(values), prompted.network.group
+    known = torch.as_tensor(~problem.shared["lost"], device=values.device)
+    centres = None
+    if problem.wavelengths_nm is not None:
+        centres = torch.as_tensor(problem.wavelengths_nm, dtype=values.dtype, device=values.device)
+    total, mass = torch.zeros_like(values), values.new_zeros(bands)
+    groups = _groups(bands, group)
+    for number, index in enumerate(groups):
+        place = torch.as_tensor(index, device=values.device)
+        if bool(known[place].all()) or int(known[place].sum()) < 3:
+            continue
+        some_known, some_centres = known[place], None if centres is None else centres[place]
+
+        def answer(
+            patches: torch.Tensor, known: torch.Tensor = some_known, centres: torch.Tensor | None = some_centres
+        ) -> torch.Tensor:
+            views = [view_bands(patch, known, centres) for patch in patches]
+            change, _ = prompted.bands(torch.stack([seen for seen, _, _ in views]))
+            units = torch.stack([unit for _, _, unit in views])[:, None, None, None]
+            return torch.stack([estimate for _, estimate, _ in views]) + change * units
+
+        def told(fraction: float, number: int = number) -> None:
+            job.step((number + fraction) / len(groups), "filling lost bands")
+
+        shown = values[place].nan_to_num(0.0)
+        found = correct_patches(shown, problem.place.scaled(problem.scale), answer, told, overlap=params.overlap)
+        # Bands in the middle of a group have neighbours on both sides.
+        weight = 1 - (torch.arange(group, device=values.device) - (group - 1) / 2).abs() / (group / 2 + 1)
+        total.index_add_(0, place, found * weight[:, None, None])
+        mass.index_add_(0, place, weight)
+    filled = ~known & (mass > 0)
+    values[filled] = total[filled] / mass[filled][:, None, None]
+    state.values = values
+    state.trace["lost_bands"] = int((~known).sum())
+
+
+def _groups(bands: int, size: int) -> list[list[int]]:
+    """Runs of ``size`` neighbouring bands, half of each in the next; few bands are mirrored."""
+    if bands <= size:
+        period = max(2 * (bands - 1), 1)
+        places = [number % period for number in range(size)]
+        return [[place if place < bands else period - place for place in places]]
+    starts = [*range(0, bands - size, size // 2), bands - size]
+    return [list(range(start, start + size)) for start in starts]
+
+
+def _clear_haze(problem: Problem, params: MpHsirParameters, prompted: Prompted, state: _State, job: Job) -> None:
+    """Find the optical thickness of the veil and take it away from every band."""
+    values = state.values
+    if values is problem.observed and not bool(problem.valid.all()):
+        values = torch.where(problem.valid, values, projected(values, problem.shared))
+    bands = len(values)
+    light = torch.as_tensor(problem.shared["airlight"], dtype=values.dtype, device=values.device)
+    falls = haze.exponents(problem.wavelengths_nm, bands).to(values)
+    edges = haze.bin_edges(bands, prompted.network.group)
+    binned = haze.in_bins(falls, edges)
+    relative = haze.veiled(values.nan_to_num(0.0), light)
+    bins = haze.in_bins(relative, edges)
+    first = haze.first_thickness(bins, binned, float(problem.shared["clear_thickness"]))
+
+    def answer(patches: torch.Tensor) -> torch.Tensor:
+        thickness = patches[:, -1:]
+        start = haze.clear(patches[:, :-1], thickness[:, 0], binned.expand(len(patches), -1))
+        seen = torch.cat([patches[:, :-1], start, torch.exp(-thickness * binned[:, None, None])], 1)
+        return prompted.bands(seen)[1]
+
+    maps, place = torch.cat([bins, first[None]]), problem.place.scaled(problem.scale)
+    veils = [
+        correct_patches(maps, place, answer, lambda f, view=view: job.step((view + f) / params.views, "clearing haze"),
+                        view=view, overlap=params.overlap)
+        for view in range(params.views)
+    ]  # fmt: skip
+    veil = torch.stack(veils).mean(0)[0]
+    thickness = (first + veil).clamp(0, haze.THICKEST) * float(problem.shared["strength"])
+    state.values = haze.clear(relative, thickness, falls) * light[:, None, None]
+    state.extras["haze"] = thickness
+    state.trace["haze_thickness"] = round(float(thickness.mean()), 4)
