@@ -65,6 +65,9 @@ def parameter(
     le: float | None = None,
     lt: float | None = None,
     offers: str = "",
+    several: str = "",
+    explains: str = "",
+    overruled_by: str = "",
     advanced: bool = False,
 ) -> Any:
     """A field of a parameter model.
@@ -77,13 +80,21 @@ def parameter(
     source : paper and equation, or why this default
     ge, gt, le, lt : bounds
     offers : for a text, the 'module:function' that lists entries at hand; others may be typed all the same
+    several : the 'module:MAPPING' of those entries that may be joined with '+' to what a person calls them; what else
+        is offered stands alone
+    explains : for a text, the 'module:function' that says in one line what it means, or raises ParameterError with
+        what is unclear
+    overruled_by : the text option beside which this one does not count
     advanced : hidden in short forms
     """
     return Field(
         default,
         description=description,
         ge=ge, gt=gt, le=le, lt=lt,
-        json_schema_extra={"unit": unit, "source": source, "offers": offers, "advanced": advanced},
+        json_schema_extra={
+            "unit": unit, "source": source, "offers": offers, "several": several, "explains": explains,
+            "overruled_by": overruled_by, "advanced": advanced,
+        },
     )  # fmt: skip
 
 
@@ -105,15 +116,28 @@ class Option:
     unit: str = ""
     source: str = ""
     offers: str = ""
+    several: str = ""
+    explains: str = ""
+    overruled_by: str = ""
     advanced: bool = False
 
     def offered(self) -> tuple[str, ...]:
         """Entries at hand for a text, the default first; () where anything may be typed."""
         if not self.offers:
             return ()
-        module, _, name = self.offers.partition(":")
-        found = getattr(importlib.import_module(module), name)()
-        return tuple(sorted(found, key=lambda entry: entry != self.default))
+        return tuple(sorted(_named(self.offers)(), key=lambda entry: entry != self.default))
+
+    def joinable(self) -> Mapping[str, str]:
+        """The entries that may be joined with '+', and what a person calls them; none where the text is one entry."""
+        found: Mapping[str, str] = _named(self.several) if self.several else {}
+        return found
+
+    def explain(self, text: str) -> str:
+        """One line that says what a text means; '' where nothing explains it.
+
+        Raises ParameterError, whose line says what is unclear, where it cannot be acted on.
+        """
+        return str(_named(self.explains)(text)) if self.explains else ""
 
     @property
     def cli_name(self) -> str:
@@ -141,9 +165,21 @@ def _cli_name(name: str) -> str:
     return name.replace("_", "-")
 
 
+def _named(where: str) -> Any:
+    """What 'module:name' stands for; the module is imported only now."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def options(model: type[Parameters]) -> tuple[Option, ...]:
     """The options of a parameter model, in the order they were written."""
-    return tuple(_option(name, info) for name, info in model.model_fields.items())
+    found = {name: _option(name, info) for name, info in model.model_fields.items()}
+    for option in found.values():
+        if option.kind != "text" and (option.offers or option.several or option.explains):
+            raise TypeError(f"parameter '{option.name}': only a text has entries at hand or is explained")
+        if option.overruled_by and getattr(found.get(option.overruled_by), "kind", "") != "text":
+            raise TypeError(f"parameter '{option.name}': no text '{option.overruled_by}' that could overrule it")
+    return tuple(found.values())
 
 
 def _option(name: str, info: Any) -> Option:
@@ -173,6 +209,9 @@ def _option(name: str, info: Any) -> Option:
         unit=extra.get("unit", ""),
         source=extra.get("source", ""),
         offers=extra.get("offers", ""),
+        several=extra.get("several", ""),
+        explains=extra.get("explains", ""),
+        overruled_by=extra.get("overruled_by", ""),
         advanced=bool(extra.get("advanced", False)),
     )
 

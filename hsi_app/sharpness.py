@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -62,7 +64,7 @@ def _rings(images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     rows, cols = torch.fft.fftfreq(height), torch.fft.rfftfreq(width)
     frequency = torch.hypot(rows[:, None], cols[None])
     ends = torch.linspace(LOWEST, 0.5, RINGS + 1)
-    inside = [(frequency >= low) & (frequency < high) for low, high in zip(ends[:-1], ends[1:], strict=True)]
+    inside = [(frequency >= low) & (frequency < high) for low, high in itertools.pairwise(ends)]
     inside = [ring for ring in inside if int(ring.sum()) >= 3]
     means = torch.stack([power[:, ring].mean(1) for ring in inside], 1).double().cpu().numpy()
     return np.array([float(frequency[ring].mean()) for ring in inside]), means

@@ -4,6 +4,7 @@ xvfb-run python plugins/screenshot.py docs/plugin.png
 xvfb-run python plugins/screenshot.py docs/forming.png forming
 xvfb-run python plugins/screenshot.py docs/filling.png filling
 xvfb-run python plugins/screenshot.py docs/fuse.png fuse
+xvfb-run python plugins/screenshot.py docs/prompt.png prompt
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ SIZE = (1500, 940)
 # A band with stripes, a region with fields, houses and river, and places on a field and a roof.
 BAND, REGION, PINS = 36, (24, 14, 72, 62), ((60.0, 40.0), (32.0, 26.0))
 LIMIT_MS = 300_000
+PROMPT = "get rid of the noise and the stripes, leave the haze alone"
 
 
 def wait(done: Callable[[], bool], limit_ms: int = LIMIT_MS) -> None:
@@ -100,6 +102,40 @@ def take_fuse(path: Path) -> Path:
     return path
 
 
+def take_prompt(path: Path, theme: str = "dark") -> Path:
+    """Open the noisy sample, say in words what to do, preview a region, and save a picture of the window."""
+    import napari
+    from hsi_napari.region import region_layer
+
+    viewer = napari.Viewer()
+    viewer.theme = theme
+    viewer.window.resize(*SIZE)
+    (scene,) = viewer.open_sample("hsi-app", "noisy")
+    _, dock = viewer.window.add_plugin_dock_widget("hsi-app", "Restore")
+    viewer.dims.set_current_step(0, BAND)
+    settle()
+    dock.form.choose("denoise", "mphsir")
+    asked = dock.form.options()[0]
+    asked.put({"prompt": PROMPT})
+    top, left, bottom, right = (edge - 0.5 for edge in REGION)
+    region = region_layer(viewer)
+    region.add_rectangles(np.array([[top, left], [top, right], [bottom, right], [bottom, left]]))
+    dock.preview()
+    wait(lambda: not dock.run_panel.is_running)
+    if dock.run_panel.message.is_error:
+        raise SystemExit(dock.run_panel.message.text())
+    region.visible = False
+    viewer.layers.selection.active = scene
+    viewer.reset_view()
+    settle()
+    dock.bring_into_view(asked)
+    settle()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    viewer.close()
+    return path
+
+
 def take(path: Path, theme: str = "dark") -> Path:
     """Open the sample, preview a region, restore the cube, pin spectra, and save a picture of the window."""
     import napari
@@ -154,5 +190,7 @@ if __name__ == "__main__":
         print(take_forming(place, "inpaint", "dds2m", 600, "inpaint-0.9+lines-0.1"))
     elif what == "fuse":
         print(take_fuse(place))
+    elif what == "prompt":
+        print(take_prompt(place))
     else:
         print(take(place, what))

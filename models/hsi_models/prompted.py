@@ -214,7 +214,7 @@ class WindowAttention(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) -> the same."""
-        count, height, width, channels = features.shape
+        count, height, width, _ = features.shape
         moved = features.roll((-self.shift, -self.shift), (1, 2)) if self.shift else features
         windows = _windows(moved)
         qkv = self.qkv(windows).reshape(*windows.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)

@@ -19,6 +19,10 @@ from qtpy.QtWidgets import (
 )
 
 from hsi_app.params import Option
+from hsi_napari.chips import Chips
+from hsi_napari.prompt_box import Explanation, PromptBox
+from hsi_napari.share_slider import ShareSlider, is_share
+from hsi_napari.theme import ThemeColours, mixed
 
 # Qt's integer box holds 32 bits.
 _INT_LIMIT = 2**31 - 1
@@ -77,7 +81,8 @@ class FloatBox(QDoubleSpinBox):
 class Editor(QObject):
     """The field of one option: its widget, its value, and a signal when a person changes it.
 
-    ``value()`` is None where nothing was entered yet (options without a default).
+    ``value()`` is None where nothing was entered yet (options without a default). Some have a slider before the
+    widget, or as companions below it what the text is made of and what it means.
     """
 
     edited = Signal()
@@ -87,14 +92,37 @@ class Editor(QObject):
         self.option = option
         self.widget: QWidget = _make(option, parent)
         self.widget.installEventFilter(self)
+        self.slider: ShareSlider | None = None
+        self.chips: Chips | None = None
+        self.explanation: Explanation | None = None
+        self._ground = ""
         if isinstance(self.widget, QAbstractSpinBox):
             self.widget.valueChanged.connect(self.edited)
         elif isinstance(self.widget, QCheckBox):
             self.widget.toggled.connect(self.edited)
         elif isinstance(self.widget, QComboBox):
             self.widget.currentTextChanged.connect(self.edited)
-        elif isinstance(self.widget, QLineEdit):
+        elif isinstance(self.widget, QLineEdit | PromptBox):
             self.widget.textChanged.connect(self.edited)
+        if isinstance(self.widget, FloatBox) and is_share(option):
+            self.slider = ShareSlider(self.widget, parent)
+            self.slider.installEventFilter(self)
+        if isinstance(self.widget, QLineEdit) and option.several:
+            self.chips = Chips(option, self.widget, parent)
+        if option.explains:
+            self.explanation = Explanation(option, self.value, parent)
+            self.explanation.told.connect(self._mark)
+            self.edited.connect(self.explanation.later)
+
+    @property
+    def companions(self) -> tuple[QWidget, ...]:
+        """What belongs below the widget."""
+        return tuple(part for part in (self.chips, self.explanation) if part is not None)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the widget wants the whole width of the form."""
+        return isinstance(self.widget, PromptBox)
 
     def value(self) -> Any:
         """What is entered, as int, float, bool or str."""
@@ -105,8 +133,9 @@ class Editor(QObject):
             return widget.isChecked()
         if isinstance(widget, QComboBox):
             return widget.currentText().strip() or None
-        assert isinstance(widget, QLineEdit)
-        return widget.text().strip() or None
+        assert isinstance(widget, QLineEdit | PromptBox)
+        text = widget.text() if isinstance(widget, QLineEdit) else widget.toPlainText()
+        return text.strip() or None
 
     def put(self, value: Any) -> None:
         """Show a value; None empties the field."""
@@ -127,6 +156,8 @@ class Editor(QObject):
                 widget.setCurrentIndex(-1 if value is None else widget.findText(str(value)))
         elif isinstance(widget, QLineEdit):
             widget.setText("" if value is None else str(value))
+        elif isinstance(widget, PromptBox):
+            widget.setPlainText("" if value is None else str(value))
 
     def blank(self, is_blank: bool) -> None:
         """Show that the value will be found from the data, or the value again; the field is dead while blank."""
@@ -143,13 +174,32 @@ class Editor(QObject):
                 # The text was emptied, the number was not: show it again.
                 widget.lineEdit().setText(widget.textFromValue(held) + unit)
 
+    def follow(self, colours: ThemeColours) -> None:
+        """Use the colours of a theme."""
+        if self.chips is not None:
+            self.chips.follow(colours)
+        if self.explanation is not None:
+            self.explanation.follow(colours)
+            # As light as napari's own fields; it has no style for boxes of several lines.
+            self._ground = mixed(colours.raised, colours.text, 0.11)
+            self._mark()
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Lets the wheel scroll the dock unless the field was clicked first."""
         # Scrolling the dock must not change the numbers that pass under the mouse.
-        if event.type() == QEvent.Type.Wheel and not self.widget.hasFocus():
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
             event.ignore()
             return True
         return bool(super().eventFilter(watched, event))
+
+    def _mark(self) -> None:
+        assert self.explanation is not None, "only an explained text is marked"
+        edge = self.explanation.warning
+        if isinstance(self.widget, PromptBox):
+            self.widget.paint(self._ground, edge)
+        else:
+            self.widget.setStyleSheet(edge and f"QLineEdit, QComboBox {{ border: 1px solid {edge}; }}")
+        self.widget.setAccessibleDescription(self.explanation.text())
 
 
 def _make(option: Option, parent: QWidget) -> QWidget:
@@ -161,7 +211,7 @@ def _make(option: Option, parent: QWidget) -> QWidget:
         combo.setPlaceholderText("choose…")
         combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         return combo
-    if option.offers:
+    if option.offers and not option.several:
         combo = QComboBox(parent)
         combo.setEditable(True)
         combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -169,6 +219,8 @@ def _make(option: Option, parent: QWidget) -> QWidget:
         combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         return combo
+    if option.explains and not option.several:
+        return PromptBox(parent)
     if option.kind == "text":
         line = QLineEdit(parent)
         line.setPlaceholderText(option.unit or ("none" if option.is_optional else ""))

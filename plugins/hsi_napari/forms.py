@@ -7,11 +7,17 @@ from html import escape
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from hsi_app.errors import ParameterError
 from hsi_app.params import Option
 from hsi_napari.editors import Editor
+from hsi_napari.theme import ThemeColours
 
+# Of each option: label and field; what takes the whole width; what others add.
+_LINES = 3
+# Width of a number box that has a slider before it.
+_SHARE_PX = 72
 # Where the words of a paper say less than these.
 _WORDS = {
     "endmembers": "Number of materials", "rois": "Regions", "psf_fwhm": "Width of the blur", "srf": "Spectral response",
@@ -21,7 +27,7 @@ _WORDS = {
 class OptionForm(QWidget):
     """One row an option: label, field, and a box 'auto' where the method can find the value from the data.
 
-    A text that may be left out has no such box: it is left empty.
+    A text that may be left out has no such box: it is left empty. Free text and chips take the whole width below.
 
     Parameters
     ----------
@@ -47,10 +53,25 @@ class OptionForm(QWidget):
             field = self._field(option)
             label.setToolTip(tip_of(option))
             field.setToolTip(tip_of(option))
-            # Every second line is left for what ``put_below`` may add; empty ones take no room.
-            grid.addWidget(label, 2 * row, 0, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-            grid.addWidget(field, 2 * row, 1)
+            editor = self._editors[option.name]
+            wide = [*([field] if editor.is_wide else []), *editor.companions]
+            # Lines that stay empty take no room.
+            grid.addWidget(label, _LINES * row, 0, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+            if not editor.is_wide:
+                grid.addWidget(field, _LINES * row, 1)
+            if wide:
+                column = QVBoxLayout()
+                column.setSpacing(4)
+                for widget in wide:
+                    column.addWidget(widget)
+                grid.addLayout(column, _LINES * row + 1, 0, 1, 2)
             self._rows[option.name] = [label, field]
+            if editor.chips is not None:
+                self._rows[option.name].append(editor.chips)
+        self._overruled: set[str] = set()
+        for option in self.options:
+            if self.has(option.overruled_by):
+                self._editors[option.overruled_by].edited.connect(lambda option=option: self._overrule(option))
         self.reset()
 
     def values(self) -> dict[str, Any]:
@@ -79,6 +100,24 @@ class OptionForm(QWidget):
         """Back to the defaults."""
         self.put({option.name: option.default for option in self.options})
 
+    def check(self) -> None:
+        """Refuse a text that the method would not know how to act on.
+
+        Raises ParameterError with what is unclear about it.
+        """
+        for name, value in self.values().items():
+            option = self._editors[name].option
+            if option.explains and name not in self._overruled:
+                try:
+                    option.explain(str(value))
+                except ParameterError as error:
+                    raise ParameterError(f"{option.cli_name} '{value}': {error}") from None
+
+    def follow(self, colours: ThemeColours) -> None:
+        """Use the colours of a theme."""
+        for editor in self._editors.values():
+            editor.follow(colours)
+
     def editor(self, name: str) -> Editor:
         """The field of an option."""
         return self._editors[name]
@@ -102,6 +141,9 @@ class OptionForm(QWidget):
         (self._hidden.discard if is_shown else self._hidden.add)(name)
         for widget in self._rows[name]:
             widget.setVisible(is_shown)
+        explanation = self._editors[name].explanation
+        if explanation is not None:
+            explanation.setVisible(is_shown and bool(explanation.text()))
 
     def put_beside(self, name: str, widget: QWidget) -> None:
         """Put a button at the end of an option's row."""
@@ -111,7 +153,7 @@ class OptionForm(QWidget):
 
     def put_below(self, name: str, widget: QWidget) -> None:
         """Put something under an option's field; it is not hidden with the row."""
-        self._grid.addWidget(widget, 2 * list(self._rows).index(name) + 1, 1)
+        self._grid.addWidget(widget, _LINES * list(self._rows).index(name) + _LINES - 1, 1)
 
     def _field(self, option: Option) -> QWidget:
         field = QWidget(self)
@@ -121,7 +163,12 @@ class OptionForm(QWidget):
         editor = Editor(option, field)
         editor.edited.connect(self.changed)
         self._editors[option.name] = editor
-        line.addWidget(editor.widget, 1)
+        if editor.slider is not None:
+            line.addWidget(editor.slider, 1)
+            editor.widget.setFixedWidth(_SHARE_PX)
+            line.addWidget(editor.widget)
+        else:
+            line.addWidget(editor.widget, 1)
         if option.is_optional and option.kind != "text":
             auto = QCheckBox("auto", field)
             auto.setToolTip("Found from the data. Clear the box to set it yourself.")
@@ -130,6 +177,20 @@ class OptionForm(QWidget):
             self._autos[option.name] = auto
             line.addWidget(auto)
         return field
+
+    def _overrule(self, option: Option) -> None:
+        """Let the field of an option rest while the text that counts in its place is filled in."""
+        other = self._editors[option.overruled_by]
+        is_over = other.value() is not None
+        why = f"Does not count while there is a {label_of(other.option).lower()}; empty that first." if is_over else ""
+        (self._overruled.add if is_over else self._overruled.discard)(option.name)
+        for widget in self._rows[option.name][1:]:
+            widget.setDisabled(is_over)
+        for widget in self._rows[option.name][:2]:
+            widget.setToolTip(why or tip_of(option))
+        chips = self._editors[option.name].chips
+        if chips is not None:
+            chips.overrule(why)
 
 
 def label_of(option: Option) -> str:

@@ -58,6 +58,7 @@ class MethodForm(QWidget):
         self._dress: Callable[[OptionForm, OptionForm], None] | None = None
         self._shown: OptionForm | None = None
         self._entered: dict[str, Any] = {}
+        self._colours: ThemeColours | None = None
         self.task_choice, self.method_choice = QComboBox(self), QComboBox(self)
         chooses = {_AUTO[kind].id: _AUTO[kind]} if kind in _AUTO else {}
         offered = {**chooses, **methods(kind)}
@@ -128,6 +129,9 @@ class MethodForm(QWidget):
             self._rare.addWidget(rare)
             if self._dress is not None:
                 self._dress(usual, rare)
+            if self._colours is not None:
+                usual.follow(self._colours)
+                rare.follow(self._colours)
         return self._forms[spec.id]
 
     def dress(self, call: Callable[[OptionForm, OptionForm], None]) -> None:
@@ -151,6 +155,8 @@ class MethodForm(QWidget):
         usual, rare = self.options()
         values = {**usual.values(), **rare.values()}
         spec.parameters.parse(values)
+        usual.check()
+        rare.check()
         given = self.settings.values()
         memory = given.pop("memory", None)
         given.setdefault("device", "auto")
@@ -160,7 +166,11 @@ class MethodForm(QWidget):
 
     def follow(self, colours: ThemeColours) -> None:
         """Use the colours of a theme."""
+        self._colours = colours
         self.about.paint(colours.muted)
+        for pair in self._forms.values():
+            for form in pair:
+                form.follow(colours)
 
     def _list_methods(self, index: int = 0) -> None:
         before = self.method_choice.currentData()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Literal
 
@@ -148,3 +149,85 @@ def test_a_type_without_a_form_field_is_refused_when_the_model_is_described() ->
 
     with pytest.raises(TypeError, match="'sizes'"):
         options(Odd)
+
+
+# ---- texts of entries, and free text -------------------------------------------------------------------------------
+
+FRUIT = {"apple": "apples", "pear": "pears"}
+
+
+def offered() -> tuple[str, ...]:
+    return ("pear", "none", "apple")
+
+
+def explain(text: str) -> str:
+    if "?" in text:
+        raise ParameterError("Sweet or sour?")
+    return f"You want {text}."
+
+
+class Basket(Parameters):
+    """A wish, and what is taken without one."""
+
+    wish: str = parameter("", "Wish.", explains=f"{__name__}:explain")
+    fruit: str = parameter(
+        "none", "Fruit.", offers=f"{__name__}:offered", several=f"{__name__}:FRUIT", overruled_by="wish"
+    )
+
+
+def test_a_text_tells_which_of_its_entries_may_be_joined_and_what_they_are_called() -> None:
+    wish, fruit = options(Basket)
+    assert fruit.offered() == ("none", "pear", "apple")
+    assert fruit.joinable() == FRUIT
+    assert wish.joinable() == {}
+    assert wish.offered() == ()
+
+
+def test_a_text_is_explained_or_asked_about() -> None:
+    wish, fruit = options(Basket)
+    assert wish.explain("pears") == "You want pears."
+    with pytest.raises(ParameterError, match="Sweet or sour"):
+        wish.explain("pears?")
+    assert fruit.explain("pear?") == ""
+
+
+def test_an_option_knows_the_text_beside_which_it_does_not_count() -> None:
+    assert [option.overruled_by for option in options(Basket)] == ["", "wish"]
+
+
+def test_only_a_text_of_the_same_model_overrules() -> None:
+    class Lost(Parameters):
+        """Nothing is called 'wish' here."""
+
+        fruit: str = parameter("pear", "Fruit.", overruled_by="wish")
+
+    with pytest.raises(TypeError, match="'fruit': no text 'wish'"):
+        options(Lost)
+
+
+def test_numbers_have_no_entries_and_need_no_explanation() -> None:
+    class Odd(Parameters):
+        """A number that is explained."""
+
+        size: int = parameter(1, "Size.", explains=f"{__name__}:explain")
+
+    with pytest.raises(TypeError, match="'size': only a text"):
+        options(Odd)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("remove the haze", r"^Understood: .*haze"), ("take the noise away", r"^Understood: .*noise")]
+)
+def test_a_prompt_is_explained_as_it_will_be_understood(text: str, says: str) -> None:
+    from hsi_app.methods.mphsir.explain import explain
+    from hsi_app.methods.mphsir.words import understand
+
+    assert explain(text) == understand(text).sentence()
+    assert re.match(says, explain(text))
+
+
+def test_a_prompt_that_is_unclear_is_answered_by_a_question() -> None:
+    from hsi_app.methods.mphsir.explain import explain
+
+    with pytest.raises(ParameterError, match=r"\?$"):
+        explain("make it pretty")

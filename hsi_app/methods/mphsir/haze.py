@@ -6,6 +6,9 @@ a_b = lambda_1 / lambda_b and tau (H, W) >= 0 is the optical thickness at the sh
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -82,9 +85,10 @@ def _edged(image: torch.Tensor, side: int) -> torch.Tensor:
 
 def bin_edges(bands: int, groups: int) -> list[tuple[int, int]]:
     """Runs of bands (first, behind last) that make ``groups`` means over the whole spectrum; few bands are repeated."""
-    ends = np.linspace(0, bands, groups + 1)
-    return [(int(a), max(int(np.ceil(b)), int(a) + 1)) if bands < groups else (round(a), round(b))
-            for a, b in zip(ends[:-1], ends[1:], strict=True)]  # fmt: skip
+    pairs = itertools.pairwise(np.linspace(0, bands, groups + 1).tolist())
+    if bands < groups:
+        return [(int(first), max(math.ceil(behind), int(first) + 1)) for first, behind in pairs]
+    return [(round(first), round(behind)) for first, behind in pairs]
 
 
 def in_bins(values: torch.Tensor, edges: list[tuple[int, int]]) -> torch.Tensor:

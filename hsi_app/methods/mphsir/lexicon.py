@@ -32,7 +32,7 @@ IDEAS: Mapping[str, str] = {
     " pixellat* block* finer lowres hires",
     "resolution": "resol* res resolut*",
     "inpaint": "inpaint* hole* mask* nan* nodata void* occlu* occlud*",
-    "haze": "haz* hazi* fog* fogg* cirr* cirrus smok* veil* mist misty smog* aerosol* atmospher* dehaz*",
+    "haze": "haz* hazi* fog* fogg* cirr* cirrus smok* veil* mist misty smog* aerosol* atmospher*",
     "bandloss": "bandloss",
     # what tells them apart, or counts together with another idea only
     "fill": "fill* infill* gapfill*",
@@ -43,6 +43,7 @@ IDEAS: Mapping[str, str] = {
     "area": "sampl* valu* data area* region* spot* part* patch* piece* tile*",
     "line": "line* column* row*",
     "grid": "grid* raster*",
+    "artefact": "artefact* artifact*",
     "image": "imag* pictur* scene* cube* photo*",
     "lost": "miss* missing los* lost drop* dropp* absent gone empty blank zero* discard* unavailable vanish* cut",
     "dead": "dead bad badly hot stuck defect* faulty broken corrupt* damag*",
@@ -53,69 +54,21 @@ IDEAS: Mapping[str, str] = {
     "shot": "shot* quantum count* counting",
     "light": "light lights illumin* exposure exposed",
     "low": "low lower dim poor weak faint",
-    "gaussian": "gauss* white thermal readout electronic random",
+    "gaussian": "gauss* thermal readout electronic random",
     "mixed": "mixed mixture complex",
     "motion": "motion* moved moving mov* movement* vibrat*",
     "platform": "camera* aircraft airplane plane drone* platform* sensor* satellite* scanner* flight* uav",
     "focus": "focus",
     "sharp": "sharp",
-    "upright": "horizontal* vertical* diagonal* dark bright periodic*",
+    "upright": "horizontal* vertical* diagonal* dark bright black white periodic*",
     "coarse": "coars* larg* big bigger small* fine double twice triple quadruple",
     "raise": "rais* increas* high higher improv* better more enhanc* boost*",
     "sigma": "sigma std stddev",
     "removal": "remov* reduc* correct* suppress* cancel* mitigat* filter*",
 }
 ENDING = re.compile(
-    "|".join(
-        [
-            "e",
-            "s",
-            "es",
-            "d",
-            "ed",
-            "en",
-            "er",
-            "ers",
-            "or",
-            "ors",
-            "y",
-            "ies",
-            "ier",
-            "iest",
-            "ing",
-            "ings",
-            "ning",
-            "ping",
-            "ting",
-            "ness",
-            "iness",
-            "ion",
-            "ions",
-            "ian",
-            "tion",
-            "tions",
-            "ution",
-            "utions",
-            "ation",
-            "ations",
-            "ate",
-            "ated",
-            "ating",
-            "al",
-            "ic",
-            "ive",
-            "ve",
-            "ved",
-            "ving",
-            "ly",
-            "less",
-            "eless",
-            "free",
-            "efree",
-            "ish",
-        ]
-    )
-    + "|"
+    r"(e|s|es|d|ed|en|er|ers|or|ors|y|ies|ier|iest|[nptg]?ing|ings|i?ness|ions?|ian|tions?|utions?|ations?|ate|ated|ating"
+    r"|al|ic|ive|ve|ved|ving|ly|e?less|e?free|ish)?"
 )
 TYPED_ENDINGS = ("", "e", "s", "es", "ed", "er", "y", "ing", "ion", "ution", "ation")
 
@@ -155,6 +108,7 @@ TOGETHER: Mapping[tuple[str, str], tuple[str, float]] = {
     ("upright", "band"): ("complex", 0.8),
     ("upright", "line"): ("complex", EXACT),
     ("line", "noise"): ("complex", EXACT),
+    ("line", "artefact"): ("complex", EXACT),
     ("dead", "line"): ("complex", EXACT),
     ("dead", "pixel"): ("complex", EXACT),
     ("stripe", "noise"): ("complex", EXACT),
@@ -177,6 +131,7 @@ TOGETHER: Mapping[tuple[str, str], tuple[str, float]] = {
     ("low", "light"): ("poisson", EXACT),
     ("low", "shot"): ("poisson", 0.8),
     ("gaussian", "noise"): ("gauss", EXACT),
+    ("upright", "noise"): ("gauss", EXACT),
     ("gaussian", "blur"): ("blur", EXACT),
     ("motion", "blur"): ("motion", EXACT),
     ("shake", "blur"): ("motion", EXACT),
@@ -197,7 +152,7 @@ REACH = 3
 # An idea that a nearby more special one explains, unless joined to it by 'and': 'noise' in 'noise of few photons'.
 EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
     "noise": ("poisson", "complex"),
-    "blur": ("motion", "sr"),
+    "blur": ("motion",),
     "motion": ("blur",),
     "fill": ("inpaint", "bandloss", "complex"),
     "gap": ("bandloss",),
@@ -206,36 +161,19 @@ EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
     "resolution": ("blur",),
 }
 
+# What joins two things that are both meant, and what ends what a "no" is said of.
 JOINING = _set("and plus with also as well then or nor & + , / besides")
-BREAKS = frozenset(
-    [
-        ".",
-        ";",
-        "!",
-        "?",
-        ":",
-        "but",
-        "only",
-        "just",
-        "instead",
-        "rather",
-        "while",
-        "whereas",
-        "however",
-        "though",
-        "although",
-        "yet",
-        "(",
-        ")",
-    ]
-)
+BREAKS = _set(". ; ! ? : ( ) but only just instead rather while whereas however though although yet")
+# "no haze removal", "keep the stripes", "the haze can stay".
 NO = _set(
     "no not never nor neither except excluding without dont doesnt don't doesn't isn't isnt aren't arent didn't wasn't"
     " weren't shouldn't shouldnt mustn't nothing"
 )
 STAY = _set("keep keeping leave leaving preserve preserving retain skip ignore ignoring spare avoid exclude")
 STAYS = _set("stay stays remain remains alone untouched unchanged acceptable tolerable intact")
-WISHES = _set("want like wish see")
+# Who does "not like" something wants it gone.
+WISHES = _set("want like wish")
+# What introduces how the scene looks, and what introduces what is to be done.
 STATES = _set("is are was were looks look has have had shows show contains contain suffers there seems got")
 ACTS = _set(
     "remove removing removed reduce reducing fix fixing correct correcting clean cleaning cleanup repair repairing get"
@@ -245,11 +183,15 @@ ACTS = _set(
 )
 # Of these, those that also introduce what is no restoration.
 MILD_ACTS = _set("please need want wants make do run apply give get handle")
+# Meanings whose word with '-ing' is something that is done.
+DOINGS = _set("blur superres inpaint fill")
+# What is no restoration.
 OTHER_ACTS = _set(
     "classify classification segment segmentation detect detection unmix unmixing cluster count plot show open load"
     " save export import convert explain describe estimate measure simulate add adding print calculate compute compare"
     " train map mapping crop rotate rename delete who why when predict identify label annotate"
 )
+# What leaves it to the measurement.
 AUTO_WORDS = _set("auto automatic automatically everything whatever blind blindly")
 AUTO = re.compile(
     r"\b(auto|automatic(ally)?|everything|whatever|blind(ly)?)\b"
@@ -260,8 +202,8 @@ AUTO = re.compile(
 
 # Share of what is wrong to take away; above 1 it overshoots.
 STRENGTH_PHRASES: tuple[tuple[str, float], ...] = (
-    (r"(not|n't|dont|never) (too|so|very|that) (strong\w*|aggressive\w*|hard|much|heav\w+)", 0.6),
-    (r"(not|n't|dont|never|without) over ?-?(do\w*|smooth\w*|correct\w*|sharpen\w*)( it)?", 0.6),
+    (r"(not|don'?t|never) (too|so|very|that) (strong\w*|aggressive\w*|hard|much|heav\w+)", 0.6),
+    (r"(not|don'?t|never|without) over ?-?(do\w*|smooth\w*|correct\w*|sharpen\w*)( it)?", 0.6),
     (r"(just |only )?(a )?(tiny|very little|very slight\w*)( bit)?( of)?", 0.25),
     (r"(a )?(little )?(bit|touch|hint)( of)?\b|a little|little bit|slight(ly)?|somewhat", 0.4),
     (r"gent(le|ly)|mild(ly)?|lightly|soft(ly)|careful(ly)?|subtl[ey]|cautious(ly)?|weakly", 0.5),
@@ -288,9 +230,7 @@ ORDINARY = _set(
     " pixel pixels vessel tuple couple double trouble"
 )
 
-
 FUNCTION_WORDS = JOINING | NO | STAY | STAYS | WISHES | STATES | ACTS | OTHER_ACTS | AUTO_WORDS
-
 
 # Words that are written apart, and the word that they are read as.
 APART: tuple[tuple[str, str], ...] = (
@@ -305,9 +245,8 @@ APART: tuple[tuple[str, str], ...] = (
     (r"(de|un)[ -]?-[ -]?(\w+)", "de{2}"),
 )
 
-
+# After "and", what begins a new thought.
 QUANTITIES = _set("lots much many some heavy strong there")
-
 
 # What is written for a sign, or the other way round.
 SIGNS: Mapping[str, str] = {"×": "x", "σ": "sigma", "ς": "sigma", "’": "'", "`": "'", "percent": "%", "per cent": "%"}

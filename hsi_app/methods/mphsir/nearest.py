@@ -54,7 +54,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
 }
 
 _NO_CONTENT = re.compile(
-    r"\b(i|the|a|an|is|are|was|were|it|to|of|in|and|with|this|that|my|your|please|can|you|me|on|at|for|from|be|so|do"
+    r"\b(i|the|a|an|is|are|was|were|it|to|of|in|and|with|this|that|my|your|please|can|you|me|on|at|for|from|be|so|do|too|very|not"
     r"|images?|pictures?|scenes?|data|cubes?)\b"
 )
 

@@ -7,7 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from hsi_models.mphsir import MPHSIR
 from hsi_models.prompted import PromptedNet
+from hsi_models.store import Card
 
 from hsi_app.errors import WeightsError
 from hsi_app.methods.mphsir.view import view_components
@@ -19,11 +21,13 @@ class Prompted:
     """A network and what it is told of the scene at hand.
 
     weights : (T,) of the degradations; measured : (M,) numbers, see ``measured_prompt``
+    is_soft : the estimate was not sharpened although the scene is blurred
     """
 
     network: PromptedNet
     weights: torch.Tensor
     measured: torch.Tensor
+    is_soft: bool = False
 
     def components(self, maps: torch.Tensor) -> torch.Tensor:
         """What to add to component images.
@@ -31,7 +35,7 @@ class Prompted:
         maps : (N, 2 K + 2, h, w) estimate, what the samples say by themselves, and the shares observed and believed
         """
         count = self.network.components
-        view = view_components(maps[:, :count], maps[:, count : 2 * count], maps[:, 2 * count :])
+        view = view_components(maps[:, :count], maps[:, count : 2 * count], maps[:, 2 * count :], is_soft=self.is_soft)
         measured = torch.cat([self.measured.expand(len(maps), -1), view.level], 1)
         with _fast(maps.device):
             change = self.network.correct_components(view.seen, self.weights.expand(len(maps), -1), measured)
@@ -47,8 +51,8 @@ class Prompted:
         return change.float(), veil.float()
 
 
-def load_prompted(where: str, device: torch.device) -> PromptedNet:
-    """The network of a card, by name or folder.
+def load(where: str, device: torch.device) -> tuple[PromptedNet | MPHSIR, Card]:
+    """The network of a card, by name or folder: ours, or the published one.
 
     Raises WeightsError if there is none, or it takes no prompts.
     """
@@ -56,13 +60,13 @@ def load_prompted(where: str, device: torch.device) -> PromptedNet:
 
 
 @lru_cache(maxsize=2)
-def _loaded(where: str, device: str) -> PromptedNet:
+def _loaded(where: str, device: str) -> tuple[PromptedNet | MPHSIR, Card]:
     folder = Path(where).expanduser()
     card = find_card(folder if folder.is_dir() else where)
     network = load_network(card, device)
-    if not isinstance(network, PromptedNet):
+    if not isinstance(network, PromptedNet | MPHSIR):
         raise WeightsError(f"weights '{card.id}' are a {type(network).__name__}, no prompted network; choose others.")
-    return network
+    return network, card
 
 
 def _fast(device: torch.device) -> torch.autocast:

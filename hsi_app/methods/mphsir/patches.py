@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from hsi_app.jobs import Job
+from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.tiling import Window
 
 # The size the network was trained at, and how far neighbours overlap.
@@ -100,6 +102,20 @@ def correct_patches(
         on_step(min(begin + count, len(corners)) / len(corners))
     assert total is not None
     return total / mass
+
+
+def in_views(
+    maps: torch.Tensor, place: Window, answer: Answer, params: MpHsirParameters, job: Job, doing: str
+) -> list[torch.Tensor]:
+    """What ``correct_patches`` gives for each view that was asked for."""
+
+    def one(view: int) -> torch.Tensor:
+        def told(fraction: float) -> None:
+            job.step((view + fraction) / params.views, doing)
+
+        return correct_patches(maps, place, answer, told, view=view, overlap=params.overlap)
+
+    return [one(view) for view in range(params.views)]
 
 
 def _ramp(overlap: int) -> torch.Tensor:

@@ -70,5 +70,3 @@ def projected(values: torch.Tensor, shared: Shared) -> torch.Tensor:
     basis, mean, std = tensors_of(subspace_of(shared), values)
     whitened = ((values - mean) / std).flatten(1)
     return (basis @ (basis.T @ whitened)).reshape(values.shape) * std + mean
-
-

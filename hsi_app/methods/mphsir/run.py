@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from hsi_models.mphsir import MPHSIR
+from hsi_models.prompted import PromptedNet
 
 from hsi_app.jobs import Job
 from hsi_app.methods.lowrank.observation import Whitened, whiten
@@ -13,8 +15,9 @@ from hsi_app.methods.mphsir import haze
 from hsi_app.methods.mphsir.bands import view_bands
 from hsi_app.methods.mphsir.measure import haze_prompt, lost_bands_prompt, measured_prompt
 from hsi_app.methods.mphsir.names import DEGRADATIONS
-from hsi_app.methods.mphsir.network import Prompted, load_prompted
-from hsi_app.methods.mphsir.patches import correct_patches
+from hsi_app.methods.mphsir.network import Prompted, load
+from hsi_app.methods.mphsir.official import restore_officially
+from hsi_app.methods.mphsir.patches import correct_patches, in_views
 from hsi_app.methods.mphsir.prepare import projected
 from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.methods.mphsir.start import classical_start
@@ -50,8 +53,10 @@ def restore(problem: Problem, params: MpHsirParameters, job: Job) -> Restoration
     Restoration with the extra images 'spread' (B, H, W), the standard deviation over views where there are several,
     and 'haze' (H, W), the optical thickness taken away, in units of the scaling
     """
-    network = load_prompted(params.weights, problem.device)
+    network, card = load(params.weights, problem.device)
     told = torch.as_tensor(problem.shared["weights"], dtype=torch.float32, device=problem.device)
+    if isinstance(network, MPHSIR):
+        return restore_officially(problem, params, network, card, told, job)
     weights = dict(zip(DEGRADATIONS, told.tolist(), strict=True))
     problem = _with_blur(problem)
     state, untouched = _State(problem.observed), None
@@ -91,7 +96,7 @@ def _width(problem: Problem) -> float | None:
     return float((row * (place - centre).square()).sum().div(row.sum()).sqrt()) / FWHM_TO_STD
 
 
-def _prompted(network: Any, problem: Problem, told: torch.Tensor, names: tuple[str, ...]) -> Prompted:
+def _prompted(network: PromptedNet, problem: Problem, told: torch.Tensor, names: tuple[str, ...]) -> Prompted:
     """What the network is told in one pass: the weights of these names, and the numbers that belong to them."""
     chosen = told * torch.tensor([name in names for name in DEGRADATIONS], device=told.device)
     chosen = chosen / chosen.sum().clamp_min(1e-9)
@@ -101,7 +106,8 @@ def _prompted(network: Any, problem: Problem, told: torch.Tensor, names: tuple[s
         numbers = lost_bands_prompt(float(problem.shared["lost"].mean()))
     else:
         numbers = measured_prompt(problem.shared, Optics(problem.scale, _width(problem)))
-    return Prompted(network, chosen, numbers.to(told.device))
+    is_soft = problem.operator is None and bool(chosen[list(DEGRADATIONS).index("motion")] > 0)
+    return Prompted(network, chosen, numbers.to(told.device), is_soft)
 
 
 def _mend_components(
@@ -114,13 +120,8 @@ def _mend_components(
     empty = images.new_zeros(prompted.network.components - count, *images.shape[1:])
     maps = torch.cat([images[:count], empty, start.solved.nan_to_num(0.0)[:count], empty, start.share.to(images)])
     place = problem.place.scaled(problem.scale)
-    changes = []
-    for view in range(params.views):
-
-        def told(fraction: float, view: int = view) -> None:
-            job.step(0.4 + 0.4 * (view + fraction) / params.views, "looking at component images")
-
-        changes.append(correct_patches(maps, place, prompted.components, told, view=view, overlap=params.overlap))
+    looking = job.part(0.4, 0.4)
+    changes = in_views(maps, place, prompted.components, params, looking, "looking at component images")
     change = torch.stack(changes).mean(0)[:count]
     images[:count] += change
     lift = data.basis * data.std[:, :, 0]
@@ -212,12 +213,7 @@ def _clear_haze(problem: Problem, params: MpHsirParameters, prompted: Prompted, 
         return prompted.bands(seen)[1]
 
     maps, place = torch.cat([bins, first[None]]), problem.place.scaled(problem.scale)
-    veils = [
-        correct_patches(maps, place, answer, lambda f, view=view: job.step((view + f) / params.views, "clearing haze"),
-                        view=view, overlap=params.overlap)
-        for view in range(params.views)
-    ]  # fmt: skip
-    veil = torch.stack(veils).mean(0)[0]
+    veil = torch.stack(in_views(maps, place, answer, params, job, "clearing haze")).mean(0)[0]
     thickness = (first + veil).clamp(0, haze.THICKEST) * float(problem.shared["strength"])
     state.values = haze.clear(relative, thickness, falls) * light[:, None, None]
     state.extras["haze"] = thickness

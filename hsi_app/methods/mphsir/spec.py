@@ -16,6 +16,7 @@ class MpHsirParameters(Parameters):
         "What to do, in your own words: 'remove the stripes and a bit of haze'. What was understood is told before it"
         " is done; where that is not sure, it asks.",
         source="hsi_app/methods/mphsir/words.py",
+        explains="hsi_app.methods.mphsir.explain:explain",
     )
     degradations: str = parameter(
         "task",
@@ -24,6 +25,8 @@ class MpHsirParameters(Parameters):
         " bandloss, motion, poisson. Not needed where there is a prompt.",
         source="arXiv 2503.09131, task prompts",
         offers="hsi_app.methods.mphsir.names:offered",
+        several="hsi_app.methods.mphsir.names:DEGRADATIONS",
+        overruled_by="prompt",
     )
     strength: float = parameter(
         1.0,
@@ -88,7 +91,11 @@ SPEC = MethodSpec(
             "Z. Liu et al., Swin transformer: hierarchical vision transformer using shifted windows, ICCV 2021.",
             "arXiv:2103.14030",
         ),
-        Reference("K. He, J. Sun and X. Tang, Single image haze removal using dark channel prior, CVPR 2009."),
+        Reference(
+            "K. He, J. Sun and X. Tang, Single image haze removal using dark channel prior, IEEE Trans. Pattern Anal. Mach."
+            " Intell. 33(12), 2011.",
+            "doi:10.1109/TPAMI.2010.168",
+        ),
     ),
     limits=(
         "The network has seen land in visible and infrared bands from 1 to 30 m, and the degradations of its list.",

@@ -14,7 +14,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Literal
 
 from hsi_app.methods.mphsir.lexicon import (
@@ -23,6 +22,7 @@ from hsi_app.methods.mphsir.lexicon import (
     AUTO,
     AUTO_WORDS,
     BREAKS,
+    DOINGS,
     EITHER,
     EXACT,
     EXPLAINED_BY,
@@ -50,12 +50,15 @@ __all__ = ["DEGRADATIONS", "SURE_FROM", "Hit", "Understood", "understand"]
 SURE_FROM = 0.6
 # Certainty of a word with a typing error, and the share left where the text asks for something else.
 TYPED_WRONG, OTHER_TOPIC = 0.75, 0.4
+# Of a word that may mean two degradations.
+EITHER_CERTAINTY = 0.5
 # Cosine of n-grams that counts as certainty 1, and by how much the nearest task must lead the next.
 SAME_SENTENCE, LEAD = 0.42, 0.06
 # Weight of a task that is asked for with "a bit" beside another one.
 LITTLE = 0.4
 FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 STRONGEST = 2.0
+LONGEST = 2000
 SCALES = (1.0, 16.0)
 
 
@@ -130,7 +133,7 @@ class Understood:
 _NUMBER_NAMES = {
     "sigma": "sigma {:g}",
     "scale": "{:g} times finer",
-    "fwhm_px": "blur of {:g} px",
+    "fwhm_px": "blur of {:.3g} px",
     "length_px": "motion of {:g} px",
     "missing": "{:.0%} missing",
 }
@@ -163,14 +166,14 @@ def understand(text: str) -> Understood:
 
     Parameters
     ----------
-    text : any length, English; upper and lower case are the same
+    text : English, of up to ``LONGEST`` letters, beyond which nothing is understood; case does not matter
 
     Returns
     -------
     What was understood; its ``weights`` are empty where that is not sure.
 
     >>> understand("remove the stripes and a bit of haze").sentence()
-    'Understood: correct stripes, dead lines, impulses (71 %); and haze (29 %).'
+    'Understood: correct stripes, dead lines, impulses (71%); and haze (29%).'
     >>> understand("make it pretty").is_sure
     False
     """
@@ -179,7 +182,7 @@ def understand(text: str) -> Understood:
 
 def _understand(text: str, *, nearest: bool) -> Understood:
     """``understand``, with or without the nearest example."""
-    line = normal(text)
+    line = normal(text) if len(text) <= LONGEST else ""
     numbers = _read_numbers(line)
     strengths = _read_strengths(line, numbers)
     tokens = split(line, [(found.start, found.end) for found in (*numbers, *strengths)])
@@ -192,46 +195,49 @@ def _understand(text: str, *, nearest: bool) -> Understood:
         Hit(_quote(line, tokens, find), ("not " if find.is_negated else "") + find.task, find.how, find.certainty)
         for find in finds
     ]
-    wanted, excluded = _by_task(finds, False), tuple(task for task in DEGRADATIONS if task in _by_task(finds, True))
-    wanted = {task: certainty for task, certainty in wanted.items() if task not in excluded}
+    excluded = tuple(task for task, certainty in _by_task(finds, True).items() if certainty >= SURE_FROM)
+    wanted = {task: certainty for task, certainty in _by_task(finds, False).items() if task not in excluded}
     auto = None if wanted else _auto(line, tokens, negated)
     asks_else = _asks_else(line, tokens, finds)
     known = _known_numbers(numbers, set(wanted), tokens)
     hits += [Hit(line[found.start : found.end], f"{key} {value:g}", "number") for found, key, value in known]
     if strength is not None:
-        hits.append(
-            Hit(", ".join(line[found.start : found.end].strip() for found in strengths), f"strength {strength:g}")
-        )
+        said = ", ".join(line[found.start : found.end].strip() for found in strengths)
+        hits.append(Hit(said, f"strength {strength:g}"))
     common = Understood(
         text,
         strength=strength,
-        numbers=MappingProxyType({key: value for _, key, value in known}),
+        numbers={key: value for _, key, value in known},
         hits=tuple(hits),
         excluded=excluded,
     )
     if auto is not None:
-        return replace(
-            common, confidence=EXACT * asks_else, is_auto=True, hits=(*hits, Hit(auto[0], "auto", "word", EXACT))
-        )
+        hits.append(Hit(auto[0], "auto", "word", EXACT))
+        return replace(common, confidence=EXACT * asks_else, is_auto=True, hits=tuple(hits))
     if not finds and nearest and asks_else == 1.0:
         return _nearest(line, common)
     sure = {task: certainty for task, certainty in wanted.items() if certainty * asks_else >= SURE_FROM}
     order = tuple(sorted(wanted, key=lambda task: -wanted[task]))
-    if not sure:
+    if not sure or any(_is_open(find, sure) for find in finds):
+        # Beside something clear, too, what may mean two things is asked about.
+        order = tuple(find.task for find in finds if _is_open(find, sure)) or order
+        wanted = {task: min(wanted[task], EITHER_CERTAINTY) for task in order if task in wanted}
         return replace(common, confidence=max(wanted.values(), default=0.0) * asks_else, nearest=order[:3])
-    emphasis = {
-        task: max(find.emphasis for find in finds if find.task == task and not find.is_negated) for task in sure
-    }
+    meant = [find for find in finds if not find.is_negated]
+    emphasis = {task: max(find.emphasis for find in meant if find.task == task) for task in sure}
     total = sum(emphasis.values())
-    weights = MappingProxyType({task: emphasis[task] / total for task in DEGRADATIONS if task in sure})
+    weights = {task: emphasis[task] / total for task in DEGRADATIONS if task in sure}
     return replace(common, weights=weights, confidence=min(sure.values()) * asks_else, nearest=order[:3])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What was found, in words
+def _is_open(find: _Find, sure: Mapping[str, float]) -> bool:
+    """Whether it may mean several degradations, none of which is clear from other words."""
+    meanings = EITHER.get(find.idea, ()) if find.first == find.last and not find.is_negated else ()
+    return bool(meanings) and find.task in meanings and not set(meanings) & set(sure)
 
 
 def _quote(line: str, tokens: Sequence[Token], find: _Find) -> str:
+    """The piece of the line that a find stands on."""
     return line[tokens[find.first].start : tokens[find.last].end] if find.first < len(tokens) else find.idea
 
 
@@ -245,7 +251,7 @@ def _finds(tokens: Sequence[Token], numbers: Sequence[_Number]) -> list[_Find]:
     used: set[int] = set()
     # 'not sharp', 'isn't in focus'
     for at, token in enumerate(tokens):
-        if token.idea in ("sharp", "focus"):
+        if token.idea in ("sharp", "focus") or token.text == "crisp":
             for back in range(max(0, at - REACH), at):
                 if tokens[back].text in NO and not _any_text(tokens[back:at], ACTS | BREAKS | {","}):
                     finds.append(_Find(back, at, "unsharp", "blur", EXACT, "word"))
@@ -259,12 +265,8 @@ def _finds(tokens: Sequence[Token], numbers: Sequence[_Number]) -> list[_Find]:
     for _, left, right in pairs:
         ideas = (tokens[left].idea, tokens[right].idea)
         known = TOGETHER.get(ideas) or TOGETHER.get(ideas[::-1])
-        joined = _any_text(tokens[left + 1 : right], JOINING)
-        if (
-            known
-            and not used & {left, right}
-            and not ((joined or _is_process(tokens[left])) and all(idea in ALONE for idea in ideas))
-        ):
+        is_apart = _is_process(tokens[left]) or _any_text(tokens[left + 1 : right], JOINING)
+        if known and not used & {left, right} and not (is_apart and all(idea in ALONE for idea in ideas)):
             typed = "typo" in (tokens[left].how, tokens[right].how)
             certainty = known[1] * (TYPED_WRONG / EXACT if typed else 1)
             finds.append(_Find(left, right, ideas[0], known[0], certainty, "typo" if typed else "word"))
@@ -277,10 +279,10 @@ def _finds(tokens: Sequence[Token], numbers: Sequence[_Number]) -> list[_Find]:
             task, certainty = ALONE[token.idea]
             finds.append(_Find(at, at, token.idea, task, certainty * share, token.how))
         for task in EITHER.get(token.idea, ()):
-            finds.append(_Find(at, at, token.idea, task, 0.5 * share, token.how))
+            finds.append(_Find(at, at, token.idea, task, EITHER_CERTAINTY * share, token.how))
     if not any(find.task == "sr" for find in finds):
         speaking = [number for number in numbers if number.key == "scale" and number.speaks]
-        finds += [_Find(len(tokens), len(tokens), "x", "sr", 0.8, "number") for _ in speaking[:1]]
+        finds += [_Find(len(tokens), len(tokens), f"x{number.value:g}", "sr", 0.8, "number") for number in speaking[:1]]
     return sorted(finds, key=lambda find: find.first)
 
 
@@ -292,7 +294,7 @@ def _without_explained(tokens: Sequence[Token], finds: Sequence[_Find]) -> list[
     """Without general words that a more special one explains: 'noise' where it says 'noise of few photons'."""
 
     def explains(special: _Find, general: _Find) -> bool:
-        if special is general or special.task not in EXPLAINED_BY.get(general.idea, ()):
+        if special.certainty < SURE_FROM or special.task not in EXPLAINED_BY.get(general.idea, ()):
             return False
         if special.is_negated != general.is_negated or special.idea == general.idea:
             return False
@@ -312,7 +314,7 @@ def _auto(line: str, tokens: Sequence[Token], negated: Sequence[bool]) -> re.Mat
     found = AUTO.search(line)
     if found is None or any(negated[at] for at, token in enumerate(tokens) if token.start == found.start()):
         return None
-    is_order = len(tokens) <= 2 or any(_is_act(token) for token in tokens)
+    is_order = len(tokens) <= 2 or any(_is_act(token) for token in tokens) or any(negated)
     return found if is_order or found[0] not in ("everything", "whatever") else None
 
 
@@ -362,8 +364,7 @@ def _negated(tokens: Sequence[Token]) -> list[bool]:
 
 def _is_process(token: Token) -> bool:
     """Whether it names what is done, 'deblurring', 'removal', rather than what is there."""
-    acts = token.text.endswith("ing") and token.idea not in ("stripe", "")
-    return acts or token.idea == "removal" or (bool(token.idea) and token.text[:2] in ("de", "un"))
+    return token.is_undoing or token.idea == "removal" or (token.text.endswith("ing") and token.idea in DOINGS)
 
 
 def _is_act(token: Token) -> bool:
@@ -371,15 +372,17 @@ def _is_act(token: Token) -> bool:
 
 
 def _is_doing(token: Token | None) -> bool:
-    return token is not None and token.text.endswith("ing") and token.idea != "stripe"
+    return token is not None and token.text.endswith("ing") and (not token.idea or _is_process(token))
 
 
 def _asks_else(line: str, tokens: Sequence[Token], finds: Sequence[_Find]) -> float:
     """Share of the confidence that is left where the text asks a question, or for something that is no restoration."""
     acts = any((token.text in ACTS - MILD_ACTS) or (_is_process(token) and token.idea in ALONE) for token in tokens)
-    if not acts and (
-        any(token.text in OTHER_ACTS for token in tokens) or re.match(r"(what|where|which)\b(?!ever)", line)
-    ):
+    meant = {at for find in finds for at in (find.first, find.last)}
+    is_other = any(token.text in OTHER_ACTS and at not in meant for at, token in enumerate(tokens)) or re.match(
+        r"(what|where|which)\b", line
+    )
+    if is_other and not acts:
         return 1.0 if AUTO.match(line) else OTHER_TOPIC
     for find in finds:
         before = [token.text for token in tokens[max(0, find.first - 2) : find.first]]
@@ -414,7 +417,7 @@ _PATTERNS: tuple[tuple[str, str, bool], ...] = (
     (rf"\bx ?{_VALUE}\b", "scale", True),
     (rf"(?<![\w.]){_VALUE} ?x\b", "scale", True),
     (
-        rf"(?:\btimes|\b(?:by )?(?:a )?(?:scale |zoom )?factor(?: of)?|\bscale(?: of| by|:| ?=)?) ?{_VALUE}\b",
+        rf"\b(?:times|(?:by )?(?:a )?(?:scale |zoom )?factor(?: of)?|scale(?: of| by|:| ?=)?) ?{_VALUE}\b",
         "scale",
         False,
     ),
@@ -422,6 +425,8 @@ _PATTERNS: tuple[tuple[str, str, bool], ...] = (
     (rf"(?<![\w.]){_VALUE}[ -]?(?:px|pixels?)(?: wide| long)?\b", "px", False),
     (rf"\bpsf(?: of| is|:| ?=)? ?{_VALUE}", "px", False),
 )
+# Sigma of a blur in px, below which none is seen; the sigma is then one of noise.
+_LEAST_BLUR = 0.5
 _WORD_SCALES = rf"\b({'|'.join(FOLDS)})( times|fold)?\b"
 
 
@@ -446,12 +451,11 @@ def _known_numbers(
 ) -> list[tuple[_Number, str, float]]:
     """The numbers that belong to a task that is asked for, each quantity once."""
     known: dict[str, tuple[_Number, str, float]] = {}
-    ideas = {token.idea for token in tokens}
     for number in numbers:
         key, value = number.key, number.value
         if key == "percent" and tasks & {"inpaint", "bandloss"} and not _is_strength(number, tokens):
             key, value = "missing", value / 100
-        elif key == "sigma" and "blur" in tasks and not {"noise"} & ideas:
+        elif key == "sigma" and "blur" in tasks and value >= _LEAST_BLUR and _said_of(number, tokens) == "blur":
             key, value = "fwhm_px", value * FWHM_OF_SIGMA
         elif key == "px":
             key = "fwhm_px" if "blur" in tasks else "length_px"
@@ -467,6 +471,13 @@ def _known_numbers(
     return list(known.values())
 
 
+def _said_of(number: _Number, tokens: Sequence[Token]) -> str:
+    """What a sigma is said of, 'noise' or 'blur': the last such word before it, else the first after it."""
+    known = [token for token in tokens if token.idea in ("noise", "blur")]
+    before = [token for token in known if token.end <= number.start]
+    return (before[-1:] or known[:1] or [Token("", 0, 0)])[0].idea
+
+
 def _is_strength(number: _Number, tokens: Sequence[Token]) -> bool:
     """Whether a share is one of strength although something is missing: 'at 50 %', 'by 50 %', 'with 50 %'."""
     before = [token.text for token in tokens if token.end <= number.start][-1:]
@@ -479,9 +490,8 @@ def _read_strengths(line: str, numbers: Sequence[_Number]) -> list[_Number]:
     found += [replace(number, value=number.value / 100) for number in numbers if number.key == "strength_percent"]
     has_gaps = re.search(r"\b(miss|lost|lose|gap|hole|mask|gone|drop|dead|empty|inpaint|fill)", line)
     for number in numbers:
-        said = (
-            re.search(r"\b(strength|at|by|with)\b[^,;]{0,3}$", line[: number.start]) or "strength" in line[number.end :]
-        )
+        is_led = re.search(r"\b(strength|at|by|with)\b[^,;]{0,3}$", line[: number.start])
+        said = is_led or "strength" in line[number.end :]
         if number.key == "percent" and (said or not has_gaps):
             found.append(replace(number, value=number.value / 100))
     spoken = [
@@ -506,24 +516,37 @@ def _bind_strengths(
     tasks = {find.task for find in finds if not find.is_negated}
     has_acts = any(_is_act(token) for token in tokens)
     strength: float | None = None
+    is_each = len(tasks) > 1 and len([said for said in strengths if said.key == "word"]) > 1
     for said in strengths:
         words = line[said.start : said.end].strip()
         near = [i for i, find in enumerate(finds) if _is_bound(words, said, tokens, find)]
         describes = False
-        if near and said.key == "word":
+        if is_each and said.key == "word":
+            gaps = [_gap(said, tokens, find) for find in finds]
+            near = [gaps.index(min(gaps))]
+            describes = True
+            finds[near[0]] = replace(finds[near[0]], emphasis=LITTLE if said.value < SURE_FROM else 1.0)
+        elif near and said.key == "word":
             find = finds[near[0]]
             last = tokens[find.last]
             after = tokens[find.last + 1 : find.last + 2]
             is_process = _is_process(last) or any(token.idea == "removal" for token in after)
-            looks = last.text.endswith(("y", "ed")) and not last.text.startswith(("de", "un"))
+            looks = last.text.endswith(("y", "ed")) and not last.is_undoing
             is_adjective = not words.endswith("ly") and not re.search(r"bit|little|touch|hint|half", words)
             describes = looks or (is_adjective and not is_process) or not (has_acts or is_process)
             if said.value < SURE_FROM and len(tasks) > 1:
                 finds[near[0]] = replace(find, emphasis=LITTLE)
                 describes = True
-        if not describes and said.value <= STRONGEST:
-            strength = said.value
+        if not describes:
+            strength = min(said.value, STRONGEST)
     return strength, finds
+
+
+def _gap(said: _Number, tokens: Sequence[Token], find: _Find) -> int:
+    """Letters between words for strength and what was found."""
+    if find.first >= len(tokens):
+        return LONGEST
+    return max(tokens[find.first].start - said.end, said.start - tokens[find.last].end)
 
 
 def _is_bound(words: str, said: _Number, tokens: Sequence[Token], find: _Find) -> bool:
@@ -548,7 +571,7 @@ def _nearest(line: str, common: Understood) -> Understood:
         confidence = min(confidence, 0.9 * SURE_FROM)
     return replace(
         common,
-        weights=MappingProxyType({order[0]: 1.0} if confidence >= SURE_FROM else {}),
+        weights={order[0]: 1.0} if confidence >= SURE_FROM else {},
         confidence=confidence,
         hits=(*common.hits, Hit(line, order[0], "nearest", confidence)),
         nearest=tuple(task for task in order[:3] if near[task] > 0.25 * best),

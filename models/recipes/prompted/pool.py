@@ -73,7 +73,8 @@ def main() -> None:
         temporary = path.with_suffix(f".{os.getpid()}")
         torch.save(found, temporary)
         temporary.rename(path)
-        print(f"{number}: {found['name']} on {clean.name} {clean.shape} {time.process_time() - began:.1f} s", flush=True)
+        spent = time.process_time() - began
+        print(f"{number}: {found['name']} on {clean.name} {clean.shape} {spent:.1f} s", flush=True)
 
 
 def data_folder() -> Path:

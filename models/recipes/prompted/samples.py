@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from hsi_models.prompted import PromptedNet
 from pool import COMPONENTS, GROUP
 
 from hsi_app.methods.mphsir import haze
@@ -16,10 +17,9 @@ from hsi_app.methods.mphsir.bands import view_bands
 from hsi_app.methods.mphsir.measure import COUNT, haze_prompt, lost_bands_prompt
 from hsi_app.methods.mphsir.names import DEGRADATIONS
 from hsi_app.methods.mphsir.view import view_components
-from hsi_models.prompted import PromptedNet
 
 # Batches by the degradation that leads: what a record costs to make and what it teaches are different things.
-SHOWN = {"gauss": 0.17, "complex": 0.17, "blur": 0.14, "sr": 0.13, "inpaint": 0.15, "haze": 0.16, "bandloss": 0.04,
+SHOWN = {"gauss": 0.17, "complex": 0.17, "blur": 0.09, "sr": 0.12, "inpaint": 0.14, "haze": 0.24, "bandloss": 0.03,
          "motion": 0.02, "poisson": 0.02}  # fmt: skip
 # How often the network is told nothing of the task, and nothing of what was measured.
 UNTOLD, UNMEASURED = 0.15, 0.1
@@ -49,8 +49,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """On a device."""
-        moved = {f.name: part.to(device) for f in fields(self) if isinstance(part := getattr(self, f.name), torch.Tensor)}
-        return replace(self, **moved)
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        return replace(self, **{name: part.to(device) for name, part in parts.items() if torch.is_tensor(part)})
 
 
 class Pool:
@@ -77,10 +77,12 @@ class Pool:
         """The leading degradations that there are."""
         return sorted(self.records)
 
-    def draw(self, rng: np.random.Generator, side: int, count: int) -> Batch:
-        """Random patches of one kind."""
+    def draw(self, rng: np.random.Generator, sides: Sequence[int], pixels: int) -> Batch:
+        """Random patches of one kind, about ``pixels`` in all; haze, which changes slowly, is shown in the largest."""
         shares = np.array([SHOWN[kind] for kind in self.kinds])
         kind = str(rng.choice(self.kinds, p=shares / shares.sum()))
+        side = max(sides) if kind == "haze" else int(rng.choice(list(sides)))
+        count = max(1, pixels // side**2)
         picked = [self.records[kind][rng.integers(len(self.records[kind]))] for _ in range(count)]
         batch = _batch(kind, picked, side, rng, varied=True)
         told = torch.from_numpy((rng.random((count, 1)) >= UNTOLD).astype(np.float32))
@@ -99,19 +101,26 @@ def answer(network: PromptedNet, batch: Batch) -> torch.Tensor:
         falls = batch.falls[:, :, None, None]
         start = haze.clear(batch.relative, batch.thickness[:, 0], batch.falls)
         seen = torch.cat([batch.relative, start, torch.exp(-batch.thickness * falls)], 1)
-        _, veil = network.correct_bands(seen, batch.weights, batch.measured)
+        with _fast(seen):
+            _, veil = network.correct_bands(seen, batch.weights, batch.measured)
         # Slightly negative thickness is let through in training, so that it can be learned from.
-        thickness = (batch.thickness + veil).clamp(-0.3, haze.THICKEST)
+        thickness = (batch.thickness + veil.float()).clamp(-0.3, haze.THICKEST)
         found = haze.clear(batch.relative, thickness[:, 0], batch.falls)
         return _left(found, batch)
     if batch.kind == "bandloss":
-        change, _ = network.correct_bands(batch.images, batch.weights, batch.measured)
-        found = batch.relative + change * batch.light[:, None, None, None]
+        with _fast(batch.images):
+            change, _ = network.correct_bands(batch.images, batch.weights, batch.measured)
+        found = batch.relative + change.float() * batch.light[:, None, None, None]
         return (found - batch.wanted).square().mean((2, 3))
-    view = view_components(batch.images, batch.solved, batch.share)
+    view = view_components(batch.images, batch.solved, batch.share, is_soft=batch.kind == "motion")
     measured = torch.cat([batch.measured[:, :COUNT], view.level * batch.measured.any(1, keepdim=True)], 1)
-    left = batch.error - view.unit * network.correct_components(view.seen, batch.weights, measured)
-    return _through(left, batch)
+    with _fast(view.seen):
+        change = network.correct_components(view.seen, batch.weights, measured)
+    return _through(batch.error - view.unit * change.float(), batch)
+
+
+def _fast(seen: torch.Tensor) -> torch.autocast:
+    return torch.autocast(seen.device.type, torch.bfloat16)
 
 
 def gain_db(batch: Batch, left: torch.Tensor) -> torch.Tensor:

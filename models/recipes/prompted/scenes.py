@@ -91,7 +91,7 @@ class Scenes:
             image = _cut(self.sentinel, SIDE, rng)
         else:
             picks = self.tiles[rng.integers(len(self.tiles), size=4)].astype(np.float32) / 255
-            whole = np.concatenate([np.concatenate([picks[0], picks[1]], 2), np.concatenate([picks[2], picks[3]], 2)], 1)
+            whole = np.concatenate([np.concatenate(list(pair), 2) for pair in (picks[:2], picks[2:])], 1)
             # Neighbours averaged: the blocks of the tiles' JPEG coding fade.
             whole = (whole[:, :-1, :-1] + whole[:, 1:, :-1] + whole[:, :-1, 1:] + whole[:, 1:, 1:]) / 4
             image = _cut(whole, SIDE, rng)

@@ -1,6 +1,6 @@
 """Train the prompted network on a pool of degraded scenes.
 
-    python models/recipes/prompted/train.py --work runs/prompted --minutes 120 [--side 32] [--device auto]
+    python models/recipes/prompted/train.py --work runs/prompted --minutes 120 [--sides 32 64] [--device auto]
     python models/recipes/prompted/train.py --work runs/prompted --minutes 20 --cooldown
     python models/recipes/prompted/train.py --work runs/prompted --export models/hsi_models/weights/prompted
 
@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from hsi_models.prompted import PromptedNet
+from hsi_models.store import load_card, load_state, save_weights
 from pool import COMPONENTS, GROUP
 from samples import Batch, Pool, answer, gain_db
 
-from hsi_models.prompted import PromptedNet
-from hsi_models.store import load_card, load_state, save_weights
 from hsi_app.methods.mphsir.measure import COUNT
 from hsi_app.methods.mphsir.names import DEGRADATIONS
 
@@ -104,7 +104,7 @@ def train(given: argparse.Namespace) -> None:
     length = 60 * given.minutes
     while (past := time.monotonic() - began) < length:
         rate = RATE * given.rate * (0.5 * (1 + math.cos(math.pi * past / length)) if given.cooldown else 1.0)
-        batch = pool.draw(rng, given.side, max(1, PIXELS // given.side**2)).to(device)
+        batch = pool.draw(rng, given.sides, PIXELS).to(device)
         gain = run.learn(batch, rate, EMA_COOLDOWN if given.cooldown else EMA)
         gains.setdefault(batch.kind, []).append(gain)
         now = time.monotonic()
@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--side", type=int, default=32, help="of the patches, px")
+    parser.add_argument("--sides", type=int, nargs="+", default=[32, 64], help="of the patches, px")
     parser.add_argument("--rate", type=float, default=1.0, help="times the usual rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
