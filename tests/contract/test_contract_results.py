@@ -152,7 +152,16 @@ def blurred(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return observed + rng.normal(0, 0.03, observed.shape)
 
 
-DAMAGE = {"denoise": white_noise, "destripe": stripes, "inpaint": gaps, "sr": coarser, "deblur": blurred}
+def veiled(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A veil that thickens across the scene and with short wavelengths, over faint noise."""
+    thickness = np.linspace(0, 1.2, clean.shape[2])[None, None, :] / np.linspace(1, 2.5, len(clean))[:, None, None]
+    light = clean.max(axis=(1, 2), keepdims=True)
+    return light + (clean - light) * np.exp(-thickness) + rng.normal(0, 0.002, clean.shape)
+
+
+DAMAGE = {
+    "denoise": white_noise, "destripe": stripes, "inpaint": gaps, "sr": coarser, "deblur": blurred, "dehaze": veiled,
+}  # fmt: skip
 
 
 def test_the_result_is_nearer_to_the_truth_than_the_observation(

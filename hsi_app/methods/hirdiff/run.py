@@ -16,7 +16,7 @@ from hsi_app.methods.hirdiff.spec import HirDiffParameters
 from hsi_app.methods.lowrank.complete import complete, solve_coefficients
 from hsi_app.methods.lowrank.denoise import denoise_components
 from hsi_app.methods.lowrank.faint import rescue_faint
-from hsi_app.methods.lowrank.observation import Whitened, whiten
+from hsi_app.methods.lowrank.observation import Whitened, whiten, within_range
 from hsi_app.methods.lowrank.run import needs_completion
 from hsi_app.physics.resample import interpolate
 from hsi_app.problem import Problem, Restoration
@@ -47,7 +47,7 @@ def restore(problem: Problem, params: HirDiffParameters, job: Job) -> Restoratio
         variance, lift = found.wavering
         gains = (lift * data.std[:, :, 0]).square().mean(0)
         extras["hallucination"] = torch.tensordot(gains, variance, 1).sqrt()
-    values, untouched = _in_range(found.values, data), None
+    values, untouched = within_range(found.values, data.believed, data.ok), None
     if problem.task == "destripe":
         untouched = data.ok if data.stripes is None else data.ok & (data.stripes == 0)
         # Samples that were believed keep their own value, less their stripe.
@@ -70,15 +70,6 @@ def _chain(problem: Problem, params: HirDiffParameters, data: Whitened, prior: P
     if problem.scale > 1:
         images = interpolate(images, torch.ones_like(images, dtype=torch.bool), problem.scale)
     return form(problem, params, data, prior, images, job.part(0.15, 0.85))
-
-
-def _in_range(values: torch.Tensor, data: Whitened) -> torch.Tensor:
-    """Values that leave the range of what their band shows by more than that range are cut: no such signal was seen."""
-    flat, ok = data.believed.flatten(1), data.ok.flatten(1)
-    low = torch.where(ok, flat, torch.inf).amin(1).nan_to_num(posinf=0.0)
-    high = torch.where(ok, flat, -torch.inf).amax(1).nan_to_num(neginf=0.0)
-    span = high - low
-    return values.clamp_((low - span)[:, None, None], (high + span)[:, None, None])
 
 
 def _one_look(problem: Problem, params: HirDiffParameters, data: Whitened, prior: Prior, job: Job) -> Formed:

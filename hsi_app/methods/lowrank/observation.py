@@ -61,6 +61,18 @@ def whiten(problem: Problem, on_step: Callable[[float], None] = lambda fraction:
     return Whitened(values, ok, stripes, basis, mean, std, variance)
 
 
+def within_range(values: torch.Tensor, shown: torch.Tensor, ok: torch.Tensor) -> torch.Tensor:
+    """Cut, in place, what leaves the range of its band by more than that range: no such signal was seen.
+
+    values : (B, H, W); shown : (B, h, w) what was observed in the same units; ok : (B, h, w) bool, samples to believe
+    """
+    flat, believed = shown.flatten(1), ok.flatten(1)
+    low = torch.where(believed, flat, torch.inf).amin(1).nan_to_num(posinf=0.0)
+    high = torch.where(believed, flat, -torch.inf).amax(1).nan_to_num(neginf=0.0)
+    span = high - low
+    return values.clamp_((low - span)[:, None, None], (high + span)[:, None, None])
+
+
 def _stripes(problem: Problem) -> torch.Tensor:
     """Whitened stripe offsets over the tile, (B, h, w)."""
     window, like = problem.window, problem.observed

@@ -1,7 +1,10 @@
 """Haze as a veil whose optical thickness falls with the wavelength: airlight, a first thickness, and its removal.
 
 Model (arXiv 2503.09131, after the cirrus band): y_b = x_b t_b + A_b (1 - t_b) with t_b = exp(-tau a_b), where
-a_b = lambda_1 / lambda_b and tau (H, W) >= 0 is the optical thickness at the shortest wavelength.
+a_b = lambda_1 / lambda_b and tau (H, W) >= 0 is the optical thickness at the shortest wavelength. With u_b =
+-log(1 - y_b / A_b), which is ``depth`` here, it adds up: u_b = -log(1 - x_b / A_b) + a_b tau. Fine detail of u is
+that of the ground, for haze is smooth; so is the filter over the bands that passes a and suppresses the ground (as the
+haze optimised transform of Zhang, Guindon and Cihlar 2002 does for two bands).
 """
 
 from __future__ import annotations
@@ -15,15 +18,21 @@ from torch.nn import functional
 
 # Share of the brightest pixels of a band that give its airlight, at least one.
 BRIGHT_SHARE = 1e-4
-# Side of the window in which something dark is expected, and of the means that make the thickness smooth, px.
-DARK_PX, SMOOTH_PX = 7, 15
-# Share of the veil that the darkest pixels show: nothing is quite black.
-TRUST = 0.9
-# Where no wavelengths are known, those of a visible and near infrared camera.
-ASSUMED_NM = (400.0, 1000.0)
-THICKEST = 4.0
 # Means over the spectrum that the thickness is judged from.
 BINS = 32
+# Side of the means that detail is detail against, px, and what keeps the filter from following noise: a share of the
+# mean variance. Chosen on the training scenes, as all of these.
+FINE_PX, RIDGE = 15, 1e-5
+# Brightness over airlight that is cut: nothing is known of what is as bright.
+DARKEST, BRIGHTEST = -0.5, 0.98
+# Power of cirrus falls with frequency to this power; frequencies (cycles / px) that show it, and that show the rest of
+# the ground; weight of the rest.
+CLOUD_SLOPE, CLOUD_BELOW, GROUND_ABOVE, GROUND_WEIGHT = 3.0, 0.1, 0.25, 1.5
+# Mean over median of a power spectrum's samples, which are of one degree of freedom.
+MEAN_OVER_MEDIAN = 1 / 0.455
+# Where no wavelengths are known, those of a visible and near infrared camera.
+ASSUMED_NM = (400.0, 1000.0)
+THICKEST = 5.0
 
 
 def exponents(wavelengths_nm: np.ndarray | None, bands: int) -> torch.Tensor:
@@ -49,26 +58,67 @@ def veiled(values: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
     return values / light[:, None, None]
 
 
-def dark_thickness(relative: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
-    """(H, W) optical thickness such that nothing behind the veil is darker than black.
+def depth(relative: torch.Tensor) -> torch.Tensor:
+    """u of the model, to which haze adds. relative : (B, H, W), see ``veiled``."""
+    return -torch.log1p(-relative.clamp(DARKEST, BRIGHTEST))
 
-    In every neighbourhood some band of some pixel is nearly black; what it shows is veil (He, Sun and Tang 2009, dark
-    channel, with a thickness that depends on the wavelength).
 
-    relative : (B, H, W), see ``veiled``; falls : (B,), see ``exponents``
+def ground_covariance(depths: torch.Tensor) -> torch.Tensor:
+    """(B, B) float64 mean square of fine detail, where haze has none. depths : (B, H, W), see ``depth``."""
+    reach = FINE_PX // 2
+    padded = functional.pad(depths[None], (reach,) * 4, "replicate")
+    fine = (depths - functional.avg_pool2d(padded, FINE_PX, 1)[0]).flatten(1).double()
+    return fine @ fine.T / fine.shape[1]
+
+
+def haze_filter(covariance: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
+    """(B,) w with w^T a = 1 and the least ground: w = C^-1 a / (a^T C^-1 a)."""
+    eye = torch.eye(len(covariance), dtype=torch.float64, device=covariance.device)
+    ridge = (RIDGE * covariance.diagonal().mean()).clamp_min(1e-12)
+    passed = falls.double()
+    solved = torch.linalg.solve(covariance + ridge * eye, passed)
+    return (solved / (passed @ solved)).float()
+
+
+def smooth_thickness(raw: np.ndarray) -> tuple[np.ndarray, float]:
+    """The part of a thickness that clouds explain, above that of the clearest place, and how much it varies.
+
+    Wiener filter between a power spectrum f^-3, as cirrus has, and a flat one of what the filter left of the ground,
+    both fitted to the image itself.
+
+    Parameters
+    ----------
+    raw : (H, W) float array, filter over the bands applied to ``depth``
+
+    Returns
+    -------
+    (H, W) float32 in [0, THICKEST], and the standard deviation of the smooth part
     """
-    bound = -torch.log1p(-relative.clamp(0, 0.98)) / falls[:, None, None]
-    dark = -functional.max_pool2d(_edged(-bound.amin(0), DARK_PX), DARK_PX, 1)[0, 0]
-    return functional.avg_pool2d(_edged(dark, SMOOTH_PX), SMOOTH_PX, 1)[0, 0]
+    from scipy.fft import dctn, idctn
+
+    height, width = raw.shape
+    transform = dctn(raw.astype(np.float64), norm="ortho")
+    frequency = np.hypot(np.arange(height)[:, None] / (2 * height), np.arange(width) / (2 * width))
+    frequency[0, 0] = np.inf
+    power = transform**2
+    fine, coarse = power[frequency > GROUND_ABOVE], frequency < CLOUD_BELOW
+    if not coarse.any() or not np.isfinite(fine).any():
+        return np.zeros(raw.shape, np.float32), 0.0
+    fine = fine[np.isfinite(fine)]
+    ground = max(float(np.median(fine)) * MEAN_OVER_MEDIAN, 1e-12)
+    cloud = float(np.mean(np.maximum(power[coarse] - ground, 0) * frequency[coarse] ** CLOUD_SLOPE))
+    frequency[0, 0] = 0.0
+    gain = cloud / (cloud + GROUND_WEIGHT * ground * frequency**CLOUD_SLOPE + 1e-300)
+    smooth = idctn(transform * gain, norm="ortho")
+    return np.clip(smooth - smooth.min(), 0, THICKEST).astype(np.float32), float(smooth.std())
 
 
-def first_thickness(relative: torch.Tensor, falls: torch.Tensor, least: float | None = None) -> torch.Tensor:
-    """(H, W) a first thickness: the dark one less what the whole scene has in common, which is its own.
-
-    least : the smallest of the scene; that of ``relative`` when not given
-    """
-    dark = dark_thickness(relative, falls)
-    return TRUST * (dark - (dark.min() if least is None else least)).clamp(0, THICKEST)
+def first_thickness(relative: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
+    """(H, W) thickness of a whole scene held in memory. relative : (B, H, W), see ``veiled``; falls : (B,)."""
+    depths = depth(relative)
+    weights = haze_filter(ground_covariance(depths), falls)
+    raw = torch.tensordot(weights.to(depths), depths, 1)
+    return torch.from_numpy(smooth_thickness(raw.cpu().numpy())[0]).to(relative)
 
 
 def clear(relative: torch.Tensor, thickness: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
@@ -77,10 +127,6 @@ def clear(relative: torch.Tensor, thickness: torch.Tensor, falls: torch.Tensor) 
     relative : (..., B, H, W); thickness : (..., H, W); falls : (..., B)
     """
     return 1 - (1 - relative) * torch.exp(thickness[..., None, :, :] * falls[..., None, None])
-
-
-def _edged(image: torch.Tensor, side: int) -> torch.Tensor:
-    return functional.pad(image[None, None], (side // 2,) * 4, "replicate")
 
 
 def bin_edges(bands: int, groups: int) -> list[tuple[int, int]]:

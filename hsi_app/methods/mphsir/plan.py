@@ -81,7 +81,7 @@ def settle(asked: Asked, measured: Mapping[str, float], task: str, shared: Share
     Parameters
     ----------
     asked : see ``asked_for``
-    measured : see ``found_in``, where it was asked to measure, or nothing
+    measured : see ``find``, where it was asked to measure, or nothing
     task : of the run
     shared : see ``survey``
     """

@@ -10,7 +10,7 @@ from hsi_models.mphsir import MPHSIR
 from hsi_models.prompted import PromptedNet
 
 from hsi_app.jobs import Job
-from hsi_app.methods.lowrank.observation import Whitened, whiten
+from hsi_app.methods.lowrank.observation import Whitened, whiten, within_range
 from hsi_app.methods.mphsir import haze
 from hsi_app.methods.mphsir.bands import view_bands
 from hsi_app.methods.mphsir.measure import haze_prompt, lost_bands_prompt, measured_prompt
@@ -18,9 +18,9 @@ from hsi_app.methods.mphsir.names import DEGRADATIONS
 from hsi_app.methods.mphsir.network import Prompted, load
 from hsi_app.methods.mphsir.official import restore_officially
 from hsi_app.methods.mphsir.patches import correct_patches, in_views
-from hsi_app.methods.mphsir.prepare import projected
 from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.methods.mphsir.start import classical_start
+from hsi_app.methods.mphsir.veil import projected
 from hsi_app.optics import Optics
 from hsi_app.physics.resample import interpolate
 from hsi_app.physics.spatial import FWHM_TO_STD, Separable, psf_blur
@@ -73,7 +73,7 @@ def restore(problem: Problem, params: MpHsirParameters, job: Job) -> Restoration
         _clear_haze(problem, params, _prompted(network, problem, told, ("haze", "gauss")), state, job.part(0.85, 0.15))
     job.step(1.0, "done")
     trace = {"prompts": {name: round(weight, 3) for name, weight in weights.items() if weight > 0}, **state.trace}
-    values = state.values.clone() if state.values is problem.observed else state.values
+    values = within_range(state.values.clone(), problem.observed, problem.valid)
     return Restoration(values, untouched, state.extras, trace=trace)
 
 
@@ -87,13 +87,17 @@ def _with_blur(problem: Problem) -> Problem:
 
 
 def _width(problem: Problem) -> float | None:
-    """Full width at half maximum of the blur in px of the result: from the second moment of its middle row."""
+    """Full width at half maximum of the blur in px of the result, None for none: from its second moments."""
     if not isinstance(problem.operator, Separable):
         return None
-    row = problem.operator.rows[len(problem.operator.rows) // 2].double()
-    place = torch.arange(len(row), dtype=row.dtype, device=row.device)
-    centre = (row * place).sum() / row.sum()
-    return float((row * (place - centre).square()).sum().div(row.sum()).sqrt()) / FWHM_TO_STD
+    spread = 0.0
+    for matrix in (problem.operator.rows, problem.operator.cols):
+        middle = matrix[len(matrix) // 2].double()
+        place = torch.arange(len(middle), dtype=middle.dtype, device=middle.device)
+        centre = (middle * place).sum() / middle.sum()
+        # An image of one row shows nothing of a blur across rows.
+        spread = max(spread, float((middle * (place - centre).square()).sum() / middle.sum()))
+    return spread**0.5 / FWHM_TO_STD or None
 
 
 def _prompted(network: PromptedNet, problem: Problem, told: torch.Tensor, names: tuple[str, ...]) -> Prompted:
@@ -204,7 +208,8 @@ def _clear_haze(problem: Problem, params: MpHsirParameters, prompted: Prompted, 
     binned = haze.in_bins(falls, edges)
     relative = haze.veiled(values.nan_to_num(0.0), light)
     bins = haze.in_bins(relative, edges)
-    first = haze.first_thickness(bins, binned, float(problem.shared["clear_thickness"]))
+    rows, cols = problem.place.slices
+    first = torch.as_tensor(problem.shared["thickness"][rows, cols], dtype=values.dtype, device=values.device)
 
     def answer(patches: torch.Tensor) -> torch.Tensor:
         thickness = patches[:, -1:]

@@ -79,8 +79,8 @@ SPEC = MethodSpec(
     weights=("prompted",),
     references=(
         Reference(
-            "Z. Wu, Y. Liu, et al., MP-HSIR: a multi-prompt framework for universal hyperspectral image restoration,"
-            " 2025.",
+            "Z. Wu, Y. Chen, N. Yokoya and W. He, MP-HSIR: a multi-prompt framework for universal hyperspectral image"
+            " restoration, 2025.",
             "arXiv:2503.09131",
         ),
         Reference(
@@ -92,9 +92,9 @@ SPEC = MethodSpec(
             "arXiv:2103.14030",
         ),
         Reference(
-            "K. He, J. Sun and X. Tang, Single image haze removal using dark channel prior, IEEE Trans. Pattern Anal. Mach."
-            " Intell. 33(12), 2011.",
-            "doi:10.1109/TPAMI.2010.168",
+            "Y. Zhang, B. Guindon and J. Cihlar, An image transform to characterize and compensate for spatial"
+            " variations in thin cloud contamination of Landsat images, Remote Sens. Environ. 82(2-3), 2002.",
+            "doi:10.1016/S0034-4257(02)00034-2",
         ),
     ),
     limits=(

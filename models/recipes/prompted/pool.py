@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scenes import Scenes
+from clean_scenes import Scenes
 
 from hsi_app.cube import Cube
 from hsi_app.jobs import Job
@@ -186,7 +186,6 @@ def _haze_record(values: torch.Tensor, truth: torch.Tensor, clean: Cube, noise: 
     return {
         "relative": relative.half(),
         "wanted": wanted.half(),
-        "thickness": haze.first_thickness(relative, falls).half(),
         "falls": falls,
         "light": haze.in_bins(light, edges),
         "noise": torch.tensor(noise),

@@ -23,6 +23,7 @@ from hsi_models.prompted import PromptedNet
 from hsi_models.store import load_card, load_state, save_weights
 from pool import COMPONENTS, GROUP
 from samples import Batch, Pool, answer, gain_db
+from torch import distributed, multiprocessing
 
 from hsi_app.methods.mphsir.measure import COUNT
 from hsi_app.methods.mphsir.names import DEGRADATIONS
@@ -71,6 +72,7 @@ class Run:
         loss = -gain.mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._share()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         if bool(norm.isfinite()):
             self.optimiser.step()
@@ -80,6 +82,17 @@ class Run:
                 kept.lerp_(new, 1 - decay)
         self.step, self.warm = self.step + 1, self.warm + 1
         return float(-loss.detach())
+
+    def _share(self) -> None:
+        """Mean gradients over the processes, where there are several: each shows another kind of batch."""
+        if not distributed.is_initialized():
+            return
+        parameters = list(self.network.parameters())
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+        distributed.all_reduce(flat)
+        parts = (flat / distributed.get_world_size()).split([p.numel() for p in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
 
 
 def watch(network: PromptedNet, held: Pool, side: int = 64) -> dict[str, float]:
@@ -92,36 +105,53 @@ def watch(network: PromptedNet, held: Pool, side: int = 64) -> dict[str, float]:
     return found
 
 
-def train(given: argparse.Namespace) -> None:
-    """Train for some minutes."""
+def train(rank: int, given: argparse.Namespace) -> None:
+    """Train for some minutes, as one of the processes."""
+    torch.set_num_threads(given.threads)
+    if given.processes > 1:
+        meeting = f"file://{given.work.resolve() / 'meeting'}"
+        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=given.processes)
     device = torch.device("cuda" if given.device == "auto" and torch.cuda.is_available() else
                           "cpu" if given.device == "auto" else given.device)  # fmt: skip
     run = Run(given.work, device, given.seed, given.begin)
     pool, held = Pool(given.work / "pool"), Pool(given.work / "held")
-    rng = np.random.default_rng([given.seed, run.step])
+    rng = np.random.default_rng([given.seed, run.step, rank])
     began = last = saved = looked = time.monotonic()
     gains: dict[str, list[float]] = {}
     length = 60 * given.minutes
-    while (past := time.monotonic() - began) < length:
+    while (past := _common(time.monotonic() - began)) < length:
         rate = RATE * given.rate * (0.5 * (1 + math.cos(math.pi * past / length)) if given.cooldown else 1.0)
         batch = pool.draw(rng, given.sides, PIXELS).to(device)
         gain = run.learn(batch, rate, EMA_COOLDOWN if given.cooldown else EMA)
         gains.setdefault(batch.kind, []).append(gain)
         now = time.monotonic()
         run.seconds, last = run.seconds + now - last, now
+        if now - saved > SAVE_EVERY_S:
+            pool.look()
+            saved = now
+            if not rank:
+                run.save()
+        if rank:
+            continue
         if run.step % REPORT_EVERY == 0:
             told = " ".join(f"{kind} {np.mean(part):+.2f}" for kind, part in sorted(gains.items()))
             print(f"step {run.step} {run.seconds / 60:.1f} min, {len(pool)} records: {told}", flush=True)
             gains = {}
-        if now - saved > SAVE_EVERY_S:
-            run.save()
-            pool.look()
-            saved = now
         if now - looked > WATCH_EVERY_S or run.step == 1:
             print(f"held at {run.step}: {watch(run.mean, held)}", flush=True)
             looked = time.monotonic()
-    run.save()
-    print(f"held at {run.step}: {watch(run.mean, held)}", flush=True)
+    if not rank:
+        run.save()
+        print(f"held at {run.step}: {watch(run.mean, held)}", flush=True)
+
+
+def _common(seconds: float) -> float:
+    """The clock of the first process, so that all stop together."""
+    if distributed.is_initialized():
+        clock = torch.tensor([seconds], dtype=torch.float64)
+        distributed.broadcast(clock, 0)
+        return float(clock)
+    return seconds
 
 
 def export(given: argparse.Namespace) -> None:
@@ -141,15 +171,21 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 64], help="of the patches, px")
     parser.add_argument("--rate", type=float, default=1.0, help="times the usual rate")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of a process")
+    parser.add_argument("--processes", type=int, default=1, help="that share the work; their gradients are averaged")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--from", dest="begin", type=Path)
     parser.add_argument("--cooldown", action="store_true")
     parser.add_argument("--export", type=Path)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    export(given) if given.export else train(given)
+    if given.export:
+        export(given)
+    elif given.processes > 1:
+        (given.work / "meeting").unlink(missing_ok=True)
+        multiprocessing.spawn(train, (given,), nprocs=given.processes)
+    else:
+        train(0, given)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""The haze of a whole scene, read strip by strip: airlight and a first thickness."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from hsi_app.jobs import Job
+from hsi_app.methods.lowrank.outliers import tensors_of
+from hsi_app.methods.lowrank.prepare import subspace_of
+from hsi_app.methods.mphsir import haze
+from hsi_app.problem import Shared
+from hsi_app.scene import Scene
+
+
+def veil(scene: Scene, shared: Shared, job: Job) -> tuple[dict[str, np.ndarray], float]:
+    """Airlight (B,) and a first thickness (H, W) of the haze, mean_thickness, and how much it varies.
+
+    shared : see ``survey``
+    """
+    bands, height, width = scene.shape
+    light = _airlight(scene, shared)
+    edges, falls = haze.bin_edges(bands, haze.BINS), haze.exponents(scene.wavelengths_nm, bands)
+    falls = haze.in_bins(falls, edges)
+    covariance, pixels = torch.zeros(haze.BINS, haze.BINS, dtype=torch.float64), 0
+    for window, values, _ in scene.strips():
+        depths = haze.depth(haze.in_bins(haze.veiled(projected(values, shared), light.to(values)), edges))
+        covariance += haze.ground_covariance(depths).cpu() * window.pixels
+        pixels += window.pixels
+        job.step(0.5 * (window.row + window.height) / height, "looking for haze")
+    weights = haze.haze_filter(covariance / pixels, falls)
+    raw = np.zeros((height, width), np.float32)
+    for window, values, _ in scene.strips():
+        depths = haze.depth(haze.in_bins(haze.veiled(projected(values, shared), light.to(values)), edges))
+        rows, cols = window.slices
+        raw[rows, cols] = torch.tensordot(weights.to(depths), depths, 1).cpu().numpy()
+        job.step(0.5 + 0.5 * (window.row + window.height) / height, "looking for haze")
+    thickness, varies = haze.smooth_thickness(raw)
+    found = {"airlight": light.double().cpu().numpy(), "thickness": thickness,
+             "mean_thickness": np.array(float(thickness.mean()))}  # fmt: skip
+    return found, varies
+
+
+def _airlight(scene: Scene, shared: Shared) -> torch.Tensor:
+    bands, height, width = scene.shape
+    brightest, count = torch.zeros(bands, 0), max(1, int(haze.BRIGHT_SHARE * height * width))
+    for _, values, valid in scene.strips():
+        shown = projected(values, shared)[:, valid.any(0)]
+        both = torch.cat([brightest.to(shown), shown], 1)
+        brightest = both.topk(min(count, both.shape[1]), dim=1).values
+    return brightest.mean(1).clamp_min(1e-3) if brightest.shape[1] else torch.ones(bands)
+
+
+def projected(values: torch.Tensor, shared: Shared) -> torch.Tensor:
+    """Spectra as the scene's subspace has them: without most of their noise; missing samples count as the mean."""
+    basis, mean, std = tensors_of(subspace_of(shared), values)
+    whitened = ((values - mean) / std).flatten(1)
+    return (basis @ (basis.T @ whitened)).reshape(values.shape) * std + mean
