@@ -24,6 +24,8 @@ DEGRADATIONS: Mapping[str, str] = MappingProxyType(
 
 # Words for 'degradations' that are no names.
 TASK, AUTO = "task", "auto"
+# No weights: the classical estimate alone.
+UNTRAINED = "none"
 # What each task undoes.
 OF_TASK: Mapping[str, str] = MappingProxyType(
     {"denoise": "gauss", "destripe": "complex", "inpaint": "inpaint", "sr": "sr", "deblur": "blur", "dehaze": "haze"}
@@ -58,7 +60,7 @@ def parse_degradations(text: str) -> dict[str, float]:
 
 
 def weights_at_hand() -> tuple[str, ...]:
-    """Weights of networks that take prompts."""
+    """Weights of networks that take prompts, and the yardstick without any."""
     from hsi_models.store import find_cards
 
-    return tuple(sorted(name for name, card in find_cards().cards.items() if card.prompts))
+    return (*sorted(name for name, card in find_cards().cards.items() if card.prompts), UNTRAINED)

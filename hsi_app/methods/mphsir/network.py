@@ -10,10 +10,12 @@ import torch
 from hsi_models.mphsir import MPHSIR
 from hsi_models.prompted import PromptedNet
 from hsi_models.store import Card
+from torch import nn
 
 from hsi_app.errors import WeightsError
+from hsi_app.methods.mphsir.names import UNTRAINED
 from hsi_app.methods.mphsir.view import view_components
-from hsi_app.weights import find_card, load_network
+from hsi_app.weights import find_card, for_use, load_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +53,8 @@ class Prompted:
         return change.float(), veil.float()
 
 
-def load(where: str, device: torch.device) -> tuple[PromptedNet | MPHSIR, Card]:
-    """The network of a card, by name or folder: ours, or the published one.
+def load(where: str, device: torch.device) -> tuple[nn.Module, Card | None]:
+    """The network of a card, by name or folder: ours, or the published one; 'none' for one that changes nothing.
 
     Raises WeightsError if there is none, or it takes no prompts.
     """
@@ -60,7 +62,10 @@ def load(where: str, device: torch.device) -> tuple[PromptedNet | MPHSIR, Card]:
 
 
 @lru_cache(maxsize=2)
-def _loaded(where: str, device: str) -> tuple[PromptedNet | MPHSIR, Card]:
+def _loaded(where: str, device: str) -> tuple[nn.Module, Card | None]:
+    if where == UNTRAINED:
+        # As it begins its training: it adds nothing to the classical estimate.
+        return for_use(PromptedNet(), device), None
     folder = Path(where).expanduser()
     card = find_card(folder if folder.is_dir() else where)
     network = load_network(card, device)

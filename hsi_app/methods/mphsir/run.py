@@ -55,9 +55,10 @@ def restore(problem: Problem, params: MpHsirParameters, job: Job) -> Restoration
     """
     network, card = load(params.weights, problem.device)
     told = torch.as_tensor(problem.shared["weights"], dtype=torch.float32, device=problem.device)
-    if isinstance(network, MPHSIR):
+    if isinstance(network, MPHSIR) and card is not None:
         return restore_officially(problem, params, network, card, told, job)
     weights = dict(zip(DEGRADATIONS, told.tolist(), strict=True))
+    assert isinstance(network, PromptedNet)
     problem = _with_blur(problem)
     state, untouched = _State(problem.observed), None
     if any(weights[name] > 0 for name in OF_COMPONENTS):

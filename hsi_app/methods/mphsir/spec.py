@@ -45,8 +45,8 @@ class MpHsirParameters(Parameters):
     )
     weights: str = parameter(
         "prompted",
-        "The network: a name that 'hsi-app models list' shows or a folder. That of the paper works too, once"
-        " 'hsi-app models convert' has checked it.",
+        "The network: a name that 'hsi-app models list' shows or a folder, or 'none' for the classical estimate that it"
+        " corrects. That of the paper works too, once 'hsi-app models convert' has checked it.",
         source="models/recipes/prompted",
         offers="hsi_app.methods.mphsir.names:weights_at_hand",
     )

@@ -102,6 +102,31 @@ class Scenes:
         return features, light
 
 
+def made_scene(rng: np.random.Generator, bands: int = 40, side: int = 64) -> Cube:
+    """A clean cube (bands, side, side) in about [0, 1] that needs no data: fractal abundances of smooth random spectra."""
+    count = int(rng.integers(3, 7))
+    scores = 2 * np.stack([_fractal((side, side), rng, rng.uniform(1.0, 2.2)) for _ in range(count)])
+    scores = np.exp(scores - scores.max(0))
+    cube = np.tensordot(_made_spectra(count, bands, rng).T, scores / scores.sum(0), 1)
+    cube = cube * np.clip(1 + 0.2 * _fractal((side, side), rng), 0.2, 2.0)
+    # A thousandth of noise, as the best sensors have.
+    values = np.clip(cube / np.quantile(cube, 0.999), 0, 1) + rng.normal(0, 1e-3, cube.shape)
+    return Cube(values.astype(np.float32), BandAxis(bands, np.linspace(420.0, 2400.0, bands)), name="made")
+
+
+def _made_spectra(count: int, bands: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, bands) in about [0, 1]: broad humps, cut by narrower absorptions."""
+    place = np.linspace(0, 1, bands)
+    spectra = np.repeat(rng.uniform(0.03, 0.2, (count, 1)), bands, 1)
+    for spectrum in spectra:
+        for _ in range(3):
+            spectrum += rng.uniform(0, 0.5) * np.exp(-0.5 * ((place - rng.uniform()) / rng.uniform(0.08, 0.3)) ** 2)
+        for _ in range(2):
+            notch = np.exp(-0.5 * ((place - rng.uniform()) / rng.uniform(0.02, 0.06)) ** 2)
+            spectrum *= 1 - rng.uniform(0, 0.5) * notch
+    return spectra
+
+
 def _real(folder: Path, facts: dict) -> Cube:
     """A train cube without its weak bands, over its 99.9 percentile, clipped to [0, 1]."""
     with np.load(folder / facts["file"], allow_pickle=False) as file:
