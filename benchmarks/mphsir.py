@@ -288,7 +288,7 @@ def blind(given: argparse.Namespace) -> None:
             task = "denoise" if mask is None else "inpaint"
             found = restore(observed, "mphsir", {"degradations": "auto", "weights": given.weights},
                             Settings(task=task, device="cpu"), mask=mask)  # fmt: skip
-            prompts_found = [p for p in found.record["trace"].get("prompts", {})]
+            prompts_found = list(found.record["trace"].get("prompts", {}))
             note = next((n for n in found.record["notes"] if n.startswith("measured")), "")
             wanted = "nothing" if case == "clean" else DEGRADATIONS[kind_of(case)]
             is_right = wanted in note

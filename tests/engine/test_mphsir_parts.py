@@ -143,6 +143,19 @@ def test_a_view_turned_there_and_back_is_the_patch(view: int) -> None:
     torch.testing.assert_close(found, maps, atol=1e-6, rtol=1e-6)
 
 
+def test_beyond_the_edges_a_patch_is_the_scene_mirrored() -> None:
+    maps, shown = noise(1, 40, 50), []
+
+    def look(cut: torch.Tensor) -> torch.Tensor:
+        shown.append(cut)
+        return cut
+
+    correct_patches(maps, Window(0, 0, 40, 50), look, overlap=0)
+    wide = torch.cat([maps, maps.flip(2)], 2)
+    mirrored = torch.cat([wide, wide.flip(1)], 1)[:, :SIDE_PX, :SIDE_PX]
+    assert torch.equal(shown[0][0], mirrored)
+
+
 def test_every_view_shows_another_patch() -> None:
     shown: list[torch.Tensor] = []
 
@@ -174,7 +187,7 @@ def test_progress_rises_to_one() -> None:
 
 
 def seam_index(overlap: int) -> float:
-    """Mean step across the lines where patches begin, over the mean step elsewhere."""
+    """Mean step across the lines where patches begin and end, over the mean step elsewhere."""
     height = width = 300
     levels = iter(noise(200, seed=5).tolist())
 
@@ -187,7 +200,9 @@ def seam_index(overlap: int) -> float:
     steps = found.diff(dim=0).abs().mean(1)
     step = SIDE_PX - overlap
     border = torch.zeros(height - 1, dtype=torch.bool)
-    border[torch.arange(step, height, step) - 1] = True
+    # Where a patch begins, and where the one before it ends.
+    for line in (0, overlap):
+        border[torch.arange(step + line, height, step) - 1] = True
     return float(steps[border].mean() / steps[~border].mean())
 
 
@@ -244,6 +259,12 @@ def test_the_unit_grows_with_what_was_removed() -> None:
     assert bool((units[1] < units[2]).all())
     # Where nothing was removed what is left is a share of the noise, whose variance is 1.
     torch.testing.assert_close(units[0], torch.full_like(units[0], 0.1**0.5))
+
+
+def test_the_unit_is_the_root_of_a_tenth_of_the_noise_and_a_fifth_of_what_was_removed() -> None:
+    images, _, share = patch_maps()
+    unit = view_components(images, images + 10, share).unit
+    torch.testing.assert_close(unit, torch.full_like(unit, (0.1 + 0.2 * 10**2) ** 0.5), atol=1e-4, rtol=1e-4)
 
 
 def test_a_strong_component_is_shown_with_unit_variance_and_a_weak_one_as_weak_as_it_is() -> None:

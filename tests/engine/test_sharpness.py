@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_a_sharp_scene_is_found_sharp(images: torch.Tensor, noise: float) -> Non
 
 def test_a_wider_blur_is_found_wider(images: torch.Tensor) -> None:
     found = [blur_std(blurred(images, std), 0.0) for std in (0.8, 1.2, 1.8, 2.6, 3.5)]
-    assert all(narrow < wide for narrow, wide in zip(found, found[1:], strict=False))
+    assert all(narrow < wide for narrow, wide in itertools.pairwise(found))
 
 
 @pytest.mark.parametrize("gain", [1e-3, 7.0, 1e4])

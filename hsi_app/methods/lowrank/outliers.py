@@ -14,6 +14,9 @@ from hsi_app.subspace import Rank, Subspace, choose_rank, fit_subspace
 
 # A whitened residual beyond this is no noise: normal noise passes it 7 times in a million.
 OUTLIER_STD = 4.5
+# Least noise believed, in shares of the scene's range: half a step of 15 bits. Simulated data can have none at all, and
+# divided by less their component images would exceed what single precision tells apart.
+LEAST_NOISE = 1.5e-5
 ROUNDS = 8
 # Most components that mostly missing data may claim: more cannot be told from the filling.
 LARGEST_SPARSE_RANK = 16
@@ -132,7 +135,7 @@ def leverage(subspace: Subspace) -> np.ndarray:
 
 def noise_floor(noise: np.ndarray) -> float:
     """Least noise level believed, scaled units: a band that seems perfect must not rule the whitening."""
-    return max(1e-3 * float(np.median(noise)), 1e-7)
+    return max(1e-3 * float(np.median(noise)), LEAST_NOISE)
 
 
 def _fit(filled: torch.Tensor, noise: np.ndarray, ok: torch.Tensor, rank: Rank) -> Subspace:
@@ -165,10 +168,10 @@ def _band_statistics(values: torch.Tensor, ok: torch.Tensor) -> tuple[torch.Tens
 def _first_noise(filled: torch.Tensor, ok: torch.Tensor, spread: torch.Tensor) -> np.ndarray:
     """Starting noise level of each band: what its two neighbours' mean does not explain, robustly."""
     if len(filled) < 3:
-        return np.maximum(spread.reshape(-1).double().cpu().numpy() * 0.3, 1e-6)
+        return np.maximum(spread.reshape(-1).double().cpu().numpy() * 0.3, LEAST_NOISE)
     unit = (filled - filled.mean(dim=1, keepdim=True)) / spread
     before, after = torch.roll(unit, 1, 0), torch.roll(unit, -1, 0)
     before[0], after[-1] = unit[1], unit[-2]
     difference = (unit - (before + after) / 2).abs()
     level = MAD_TO_STD * _masked_median(difference, ok) / np.sqrt(1.5)
-    return np.maximum((level.clamp(1e-3, 3) * spread.reshape(-1)).double().cpu().numpy(), 1e-6)
+    return np.maximum((level.clamp(1e-3, 3) * spread.reshape(-1)).double().cpu().numpy(), LEAST_NOISE)

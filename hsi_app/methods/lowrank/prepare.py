@@ -10,7 +10,7 @@ import torch
 
 from hsi_app.factor_analysis import fit_factors
 from hsi_app.jobs import Job
-from hsi_app.methods.lowrank.outliers import OUTLIER_STD, find_stuck, is_stuck, robust_fit, tensors_of
+from hsi_app.methods.lowrank.outliers import LEAST_NOISE, OUTLIER_STD, find_stuck, is_stuck, robust_fit, tensors_of
 from hsi_app.methods.lowrank.spec import LowRankParameters
 from hsi_app.methods.lowrank.stripes import find_stripes
 from hsi_app.noise import noise_from_covariance
@@ -76,7 +76,7 @@ def survey(
     if moments.pixels >= 2:
         covariance = moments.covariance
         noise = noise_from_covariance(covariance, moments.pixels) if noise_std is None else noise_std
-        noise = np.maximum(noise, 1e-6)
+        noise = np.maximum(noise, LEAST_NOISE)
         subspace = fit_subspace(moments.mean, covariance, noise, moments.pixels, rank)
     else:
         # One pixel has no statistics: call everything signal.
@@ -170,6 +170,8 @@ def _looks_damaged(values: torch.Tensor, valid: torch.Tensor, subspace: Subspace
     basis, mean, std = tensors_of(subspace, values)
     whitened = torch.where(valid, (values - mean) / std, 0.0)
     residual = (whitened - basis @ (basis.T @ whitened)).abs()
-    typical = 1.4826 * residual.median(dim=1, keepdim=True).values.clamp_min(0.05)
+    # Where there is no noise to speak of, what the subspace leaves over is no wilder for being rare.
+    least = torch.where(std < 4 * LEAST_NOISE, 1.0, 0.05)
+    typical = 1.4826 * torch.maximum(residual.median(dim=1, keepdim=True).values, least)
     wild = (residual > 2 * OUTLIER_STD * typical) & valid
     return bool((wild.sum(dim=1) / count > DAMAGED_SHARE).any())

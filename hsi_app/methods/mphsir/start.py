@@ -17,6 +17,11 @@ from hsi_app.physics.spatial import psf_blur
 from hsi_app.problem import Problem
 
 
+# Of the detail that a blur took, the share that comes back wrong for its width is only known so well; measured on the
+# training scenes, where a blur told 6 % too wide costs 0.7 to 1.5 dB with it, and up to 3 dB without.
+WIDTH_DOUBT = 0.005
+
+
 @dataclass(frozen=True, eq=False)
 class Start:
     """Component images on the grid of the result, in units of the data's noise.
@@ -74,6 +79,8 @@ def _sharpened(problem: Problem, data: Whitened, images: torch.Tensor, fwhm_px: 
     """
     detail = images - _soft(images, fwhm_px)
     reach = detail.flatten(1).std(1).clamp_min(1e-3)
+    # Nor further than the width of a blur is known: what is wrong about it counts as noise in proportion to the detail.
+    reach = reach / (1 + (WIDTH_DOUBT * reach).square()).sqrt()
     term = data_term(data.basis * reach, data.believed, data.ok, problem.operator)
     return term.correct(images / reach[:, None, None], 1.0) * reach[:, None, None]
 

@@ -103,14 +103,14 @@ class Scenes:
 
 
 def made_scene(rng: np.random.Generator, bands: int = 40, side: int = 64) -> Cube:
-    """A clean cube (bands, side, side) in about [0, 1] that needs no data: fractal abundances of smooth random spectra."""
+    """A clean cube (bands, side, side) in about [0, 1], without data: fractal abundances of smooth random spectra."""
     count = int(rng.integers(3, 7))
     scores = 2 * np.stack([_fractal((side, side), rng, rng.uniform(1.0, 2.2)) for _ in range(count)])
     scores = np.exp(scores - scores.max(0))
     cube = np.tensordot(_made_spectra(count, bands, rng).T, scores / scores.sum(0), 1)
     cube = cube * np.clip(1 + 0.2 * _fractal((side, side), rng), 0.2, 2.0)
-    # A thousandth of noise, as the best sensors have.
-    values = np.clip(cube / np.quantile(cube, 0.999), 0, 1) + rng.normal(0, 1e-3, cube.shape)
+    # As much noise as the cleanest real scenes have.
+    values = cube / np.quantile(cube, 0.999) + rng.normal(0, 3e-4, cube.shape)
     return Cube(values.astype(np.float32), BandAxis(bands, np.linspace(420.0, 2400.0, bands)), name="made")
 
 
