@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from hsi_app.cube import Cube
 from hsi_app.errors import ParameterError, WeightsError
 from hsi_app.methods.mphsir import official
 from hsi_app.methods.mphsir import run as method_run
-from hsi_app.methods.mphsir.network import load
 from hsi_app.methods.mphsir.prepare import prepare
 from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.physics.degrade import degrade
@@ -137,7 +137,7 @@ def test_more_bands_of_the_same_scene_do_not_do_worse() -> None:
         values = photo_cube(64, 64, bands=bands)
         noise = np.random.default_rng(3).normal(0, 50 / 255, values.shape).astype(np.float32)
         found.append(psnr(run(values + noise).cube.read(), values))
-    assert all(more > fewer - 0.3 for fewer, more in zip(found, found[1:], strict=False))
+    assert all(more > fewer - 0.3 for fewer, more in itertools.pairwise(found))
 
 
 def test_the_order_of_bands_does_not_matter_in_the_subspace(noisy: np.ndarray) -> None:
@@ -276,7 +276,6 @@ def test_published_weights_leave_bands_outside_their_wavelengths_alone(
 def test_published_weights_without_text_vectors_say_so(published: Callable[[int], str], noisy: np.ndarray) -> None:
     folder = Path(published(6))
     (folder / "clip.safetensors").unlink()
-    load.__wrapped__ if hasattr(load, "__wrapped__") else None
     with pytest.raises(WeightsError, match="text"):
         run(noisy, weights=str(folder))
 

@@ -207,12 +207,12 @@ def test_clouds_are_found_under_ground_better_than_by_any_mean(ground: float) ->
 
 def test_how_much_the_smooth_part_varies_is_told() -> None:
     truth = wave(128, 128)
-    _, varies = haze.smooth_thickness(truth + np.random.default_rng(0).normal(0, 0.1, truth.shape))
+    varies = haze.smooth_thickness(truth + np.random.default_rng(0).normal(0, 0.1, truth.shape)).varies
     assert varies == pytest.approx(truth.std(), rel=0.05)
 
 
 def test_ground_alone_hardly_varies_smoothly() -> None:
-    _, varies = haze.smooth_thickness(np.random.default_rng(0).normal(0, 0.3, (128, 128)))
+    varies = haze.smooth_thickness(np.random.default_rng(0).normal(0, 0.3, (128, 128))).varies
     assert varies < 0.03
 
 
@@ -224,14 +224,14 @@ def test_a_constant_thickness_makes_no_difference() -> None:
 
 
 def test_the_clearest_place_has_no_haze_and_the_thickest_is_bounded() -> None:
-    found, _ = haze.smooth_thickness(100 * wave(64, 80))
+    found = haze.smooth_thickness(100 * wave(64, 80)).values
     assert found.min() == 0
     assert found.max() <= haze.THICKEST
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2), (9, 200)])
 def test_a_scene_of_any_size_has_a_finite_thickness(shape: tuple[int, int]) -> None:
-    found, varies = haze.smooth_thickness(np.random.default_rng(0).normal(size=shape))
+    found, varies, _ = haze.smooth_thickness(np.random.default_rng(0).normal(size=shape))
     assert found.shape == shape
     assert np.isfinite(found).all()
     assert np.isfinite(varies)
@@ -279,7 +279,8 @@ def test_the_first_thickness_takes_most_of_the_haze_away(seed: int) -> None:
     land = made_scene(np.random.default_rng(seed), BANDS, SIDE)
     hazy = degrade(land, "haze-0.75", seed=seed).observed
     relative, light, falls = relative_of(hazy)
-    cleared = haze.clear(relative, haze.first_thickness(relative, falls), falls) * light[:, None, None]
+    first = torch.from_numpy(haze.first_thickness(relative, falls).values)
+    cleared = haze.clear(relative, first, falls) * light[:, None, None]
     truth = land.read()
     # Measured: 18.8 to 23.2 dB.
     assert psnr(cleared.numpy(), truth) > psnr(hazy.read(), truth) + 8
@@ -297,7 +298,7 @@ def test_haze_read_from_a_scene_is_that_of_the_cube(hazy: Cube) -> None:
     light = haze.airlight(values, valid)
     np.testing.assert_allclose(found["airlight"], light, rtol=0.02)
     falls = haze.exponents(hazy.axis.centres_nm, BANDS)
-    whole = haze.first_thickness(haze.veiled(values, light), falls).numpy()
+    whole = haze.first_thickness(haze.veiled(values, light), falls).values
     # The scene is judged by means over bands, of spectra in its subspace: a tenth of what varies.
     gap = found["thickness"] - whole
     assert (gap - gap.mean()).std() < 0.1 * whole.std()

@@ -12,6 +12,8 @@ from hsi_app.methods.lowrank.denoise import Learned, denoise_components
 
 # Normal matrices held at a time: 2^22 float32 entries = 16 MB.
 CHUNK_ENTRIES = 2**22
+# Least weight of the prior against samples of unit noise.
+LEAST_RIDGE = 3e-7
 # How far the denoised images are trusted in each round, in standard deviations of each component: from not at all to
 # the finest that rounds still bring closer; chosen on the training scenes.
 FIRST_TRUST, LAST_TRUST, ROUNDS = 1.0, 0.03, 8
@@ -50,7 +52,10 @@ def solve_coefficients(
     if pull is None:
         ridge, target = 1 / prior_variance, projected
     else:
-        ridge = torch.as_tensor(pull_weight).to(prior_variance).expand(rank)
+        ridge, target = torch.as_tensor(pull_weight).to(prior_variance).expand(rank), projected
+    # What single precision cannot tell from nothing is left to the prior.
+    ridge = ridge.clamp_min(LEAST_RIDGE)
+    if pull is not None:
         target = projected + ridge[:, None] * pull
     # Where nothing is missing E^T E = I, and the answer needs no solving.
     out = target / (1 + ridge)[:, None] if pull is not None else projected.clone()

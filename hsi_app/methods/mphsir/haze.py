@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ BINS = 32
 # Side of the means that detail is detail against, px, and what keeps the filter from following noise: a share of the
 # mean variance. Chosen on the training scenes, as all of these.
 FINE_PX, RIDGE = 15, 1e-5
+# Standard deviation of smooth shading that is suppressed, in shares of the light, and brightness from which on it is as
+# of this one.
+SHADE_STD, SHADED = 0.017, 0.9
 # Brightness over airlight that is cut: nothing is known of what is as bright.
 DARKEST, BRIGHTEST = -0.5, 0.98
 # Power of cirrus falls with frequency to this power; frequencies (cycles / px) that show it, and that show the rest of
@@ -63,12 +67,19 @@ def depth(relative: torch.Tensor) -> torch.Tensor:
     return -torch.log1p(-relative.clamp(DARKEST, BRIGHTEST))
 
 
-def ground_covariance(depths: torch.Tensor) -> torch.Tensor:
-    """(B, B) float64 mean square of fine detail, where haze has none. depths : (B, H, W), see ``depth``."""
-    reach = FINE_PX // 2
+def ground_covariance(relative: torch.Tensor) -> torch.Tensor:
+    """(B, B) float64 mean square of what is ground in ``depth``: its fine detail, where haze has none, and shading.
+
+    Light and shade on slopes are as smooth as haze; in ``depth`` they follow x / (1 - x).
+
+    relative : (B, H, W), see ``veiled``
+    """
+    depths, reach = depth(relative), FINE_PX // 2
     padded = functional.pad(depths[None], (reach,) * 4, "replicate")
     fine = (depths - functional.avg_pool2d(padded, FINE_PX, 1)[0]).flatten(1).double()
-    return fine @ fine.T / fine.shape[1]
+    seen = relative.flatten(1).median(1).values.double().clamp(0, SHADED)
+    shading = seen / (1 - seen)
+    return fine @ fine.T / fine.shape[1] + SHADE_STD**2 * torch.outer(shading, shading)
 
 
 def haze_filter(covariance: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
@@ -80,19 +91,26 @@ def haze_filter(covariance: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
     return (solved / (passed @ solved)).float()
 
 
-def smooth_thickness(raw: np.ndarray) -> tuple[np.ndarray, float]:
-    """The part of a thickness that clouds explain, above that of the clearest place, and how much it varies.
+class Thickness(NamedTuple):
+    """What is known of the haze before a scene.
+
+    values : (H, W) float32 in [0, THICKEST], above that of the clearest place
+    varies : standard deviation of its smooth part over the scene
+    error : expected standard deviation of ``values``
+    """
+
+    values: np.ndarray
+    varies: float
+    error: float
+
+
+def smooth_thickness(raw: np.ndarray) -> Thickness:
+    """The part of a thickness that clouds explain.
 
     Wiener filter between a power spectrum f^-3, as cirrus has, and a flat one of what the filter left of the ground,
     both fitted to the image itself.
 
-    Parameters
-    ----------
     raw : (H, W) float array, filter over the bands applied to ``depth``
-
-    Returns
-    -------
-    (H, W) float32 in [0, THICKEST], and the standard deviation of the smooth part
     """
     from scipy.fft import dctn, idctn
 
@@ -101,24 +119,23 @@ def smooth_thickness(raw: np.ndarray) -> tuple[np.ndarray, float]:
     frequency = np.hypot(np.arange(height)[:, None] / (2 * height), np.arange(width) / (2 * width))
     frequency[0, 0] = np.inf
     power = transform**2
-    fine, coarse = power[frequency > GROUND_ABOVE], frequency < CLOUD_BELOW
-    if not coarse.any() or not np.isfinite(fine).any():
-        return np.zeros(raw.shape, np.float32), 0.0
-    fine = fine[np.isfinite(fine)]
+    fine, coarse = power[np.isfinite(frequency) & (frequency > GROUND_ABOVE)], frequency < CLOUD_BELOW
+    if not coarse.any() or not fine.size:
+        return Thickness(np.zeros(raw.shape, np.float32), 0.0, 0.0)
     ground = max(float(np.median(fine)) * MEAN_OVER_MEDIAN, 1e-12)
     cloud = float(np.mean(np.maximum(power[coarse] - ground, 0) * frequency[coarse] ** CLOUD_SLOPE))
     frequency[0, 0] = 0.0
     gain = cloud / (cloud + GROUND_WEIGHT * ground * frequency**CLOUD_SLOPE + 1e-300)
     smooth = idctn(transform * gain, norm="ortho")
-    return np.clip(smooth - smooth.min(), 0, THICKEST).astype(np.float32), float(smooth.std())
+    values = np.clip(smooth - smooth.min(), 0, THICKEST).astype(np.float32)
+    # What a Wiener filter leaves: the gain's share of the ground.
+    return Thickness(values, float(smooth.std()), math.sqrt(float(gain.mean()) * GROUND_WEIGHT * ground))
 
 
-def first_thickness(relative: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:
-    """(H, W) thickness of a whole scene held in memory. relative : (B, H, W), see ``veiled``; falls : (B,)."""
-    depths = depth(relative)
-    weights = haze_filter(ground_covariance(depths), falls)
-    raw = torch.tensordot(weights.to(depths), depths, 1)
-    return torch.from_numpy(smooth_thickness(raw.cpu().numpy())[0]).to(relative)
+def first_thickness(relative: torch.Tensor, falls: torch.Tensor) -> Thickness:
+    """The thickness of a whole scene held in memory. relative : (B, H, W), see ``veiled``; falls : (B,)."""
+    weights = haze_filter(ground_covariance(relative), falls)
+    return smooth_thickness(torch.tensordot(weights.to(relative), depth(relative), 1).cpu().numpy())
 
 
 def clear(relative: torch.Tensor, thickness: torch.Tensor, falls: torch.Tensor) -> torch.Tensor:

@@ -44,13 +44,15 @@ def parse_degradations(text: str) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for part in text.lower().split("+"):
-        name, _, weight = part.strip().partition(":")
+        name, colon, weight = part.strip().partition(":")
         if name not in DEGRADATIONS:
             near = difflib.get_close_matches(name, offered(), n=1, cutoff=0.4)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ParameterError(f"no degradation '{name}'; there are: {', '.join(offered())}.{hint}")
+        if name in found:
+            raise ParameterError(f"'{text}' names {name} twice; leave one out.")
         try:
-            found[name] = float(weight or 1)
+            found[name] = float(weight if colon else 1)
         except ValueError:
             found[name] = -1.0
         if not 0 < found[name] < float("inf"):

@@ -220,7 +220,8 @@ def _clear_haze(problem: Problem, params: MpHsirParameters, prompted: Prompted, 
 
     maps, place = torch.cat([bins, first[None]]), problem.place.scaled(problem.scale)
     veil = torch.stack(in_views(maps, place, answer, params, job, "clearing haze")).mean(0)[0]
-    thickness = (first + veil).clamp(0, haze.THICKEST) * float(problem.shared["strength"])
+    change = veil * float(problem.shared["thickness_error"])
+    thickness = (first + change).clamp(0, haze.THICKEST) * float(problem.shared["strength"])
     state.values = haze.clear(relative, thickness, falls) * light[:, None, None]
     state.extras["haze"] = thickness
     state.trace["haze_thickness"] = round(float(thickness.mean()), 4)

@@ -16,7 +16,6 @@ from hsi_app.physics.resample import interpolate
 from hsi_app.physics.spatial import psf_blur
 from hsi_app.problem import Problem
 
-
 # Of the detail that a blur took, the share that comes back wrong for its width is only known so well; measured on the
 # training scenes, where a blur told 6 % too wide costs 0.7 to 1.5 dB with it, and up to 3 dB without.
 WIDTH_DOUBT = 0.005

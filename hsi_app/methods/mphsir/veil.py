@@ -14,7 +14,7 @@ from hsi_app.scene import Scene
 
 
 def veil(scene: Scene, shared: Shared, job: Job) -> tuple[dict[str, np.ndarray], float]:
-    """Airlight (B,) and a first thickness (H, W) of the haze, mean_thickness, and how much it varies.
+    """Airlight (B,), a first thickness (H, W) of the haze, its error, its mean; and how much it varies.
 
     shared : see ``survey``
     """
@@ -22,23 +22,23 @@ def veil(scene: Scene, shared: Shared, job: Job) -> tuple[dict[str, np.ndarray],
     light = _airlight(scene, shared)
     edges, falls = haze.bin_edges(bands, haze.BINS), haze.exponents(scene.wavelengths_nm, bands)
     falls = haze.in_bins(falls, edges)
-    covariance, pixels = torch.zeros(haze.BINS, haze.BINS, dtype=torch.float64), 0
-    for window, values, _ in scene.strips():
-        depths = haze.depth(haze.in_bins(haze.veiled(projected(values, shared), light.to(values)), edges))
-        covariance += haze.ground_covariance(depths).cpu() * window.pixels
-        pixels += window.pixels
-        job.step(0.5 * (window.row + window.height) / height, "looking for haze")
-    weights = haze.haze_filter(covariance / pixels, falls)
+
+    def relative(values: torch.Tensor) -> torch.Tensor:
+        return haze.in_bins(haze.veiled(projected(values, shared), light.to(values)), edges)
+
+    # From the same places whatever the memory, so that the filter is the same too.
+    parts = [haze.ground_covariance(relative(values)).cpu() for values, _ in scene.sample()]
+    weights = haze.haze_filter(torch.stack(parts).mean(0), falls)
     raw = np.zeros((height, width), np.float32)
     for window, values, _ in scene.strips():
-        depths = haze.depth(haze.in_bins(haze.veiled(projected(values, shared), light.to(values)), edges))
         rows, cols = window.slices
-        raw[rows, cols] = torch.tensordot(weights.to(depths), depths, 1).cpu().numpy()
-        job.step(0.5 + 0.5 * (window.row + window.height) / height, "looking for haze")
-    thickness, varies = haze.smooth_thickness(raw)
-    found = {"airlight": light.double().cpu().numpy(), "thickness": thickness,
-             "mean_thickness": np.array(float(thickness.mean()))}  # fmt: skip
-    return found, varies
+        raw[rows, cols] = torch.tensordot(weights.to(values), haze.depth(relative(values)), 1).cpu().numpy()
+        job.step((window.row + window.height) / height, "looking for haze")
+    thickness = haze.smooth_thickness(raw)
+    found = {"airlight": light.double().cpu().numpy(), "thickness": thickness.values,
+             "thickness_error": np.array(thickness.error),
+             "mean_thickness": np.array(float(thickness.values.mean()))}  # fmt: skip
+    return found, thickness.varies
 
 
 def _airlight(scene: Scene, shared: Shared) -> torch.Tensor:

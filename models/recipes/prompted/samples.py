@@ -46,6 +46,7 @@ class Batch:
     thickness: torch.Tensor | None = None
     falls: torch.Tensor | None = None
     light: torch.Tensor | None = None
+    doubt: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """On a device."""
@@ -68,7 +69,8 @@ class Pool:
                 self._seen.add(path.name)
                 record = torch.load(path, weights_only=True)
                 if "relative" in record:
-                    record["thickness"] = haze.first_thickness(record["relative"].float(), record["falls"].float())
+                    first = haze.first_thickness(record["relative"].float(), record["falls"].float())
+                    record["thickness"], record["doubt"] = torch.from_numpy(first.values), torch.tensor(first.error)
                 self.records.setdefault(_kind(record), []).append(record)
 
     def __len__(self) -> int:
@@ -106,7 +108,8 @@ def answer(network: PromptedNet, batch: Batch) -> torch.Tensor:
         with _fast(seen):
             _, veil = network.correct_bands(seen, batch.weights, batch.measured)
         # Slightly negative thickness is let through in training, so that it can be learned from.
-        thickness = (batch.thickness + veil.float()).clamp(-0.3, haze.THICKEST)
+        change = batch.doubt[:, None, None, None] * veil.float()
+        thickness = (batch.thickness + change).clamp(-0.3, haze.THICKEST)
         found = haze.clear(batch.relative, thickness[:, 0], batch.falls)
         return _left(found, batch)
     if batch.kind == "bandloss":
@@ -187,7 +190,7 @@ def _haze(record: dict[str, Any], side: int, rng: np.random.Generator, varied: b
     return {
         "relative": cut[:GROUP], "wanted": cut[GROUP : 2 * GROUP], "thickness": cut[2 * GROUP :],
         "falls": record["falls"].float(), "light": record["light"].float(), "counted": torch.ones(GROUP),
-        "measured": measured,
+        "measured": measured, "doubt": record["doubt"].float(),
     }  # fmt: skip
 
 
