@@ -140,6 +140,7 @@ def surveyed(
     return {
         "noise_std": np.full(bands, noise),
         "reject": np.array(damaged),
+        "outlier_share": np.full(bands, 0.03 * damaged),
         "lost": gone,
         "missing_share": np.array(gaps + gone.mean()),
     }

@@ -165,13 +165,12 @@ def _looks_damaged(values: torch.Tensor, valid: torch.Tensor, subspace: Subspace
     count = valid.sum(dim=1).clamp_min(1)
     if bool((stuck.sum(dim=1) / count > DAMAGED_SHARE).any()):
         return True
-    if float(valid.float().mean()) < MOSTLY_OBSERVED:
+    # Simulated scenes without noise: whatever the subspace leaves over, a clipped highlight say, would look wild.
+    if float(valid.float().mean()) < MOSTLY_OBSERVED or float(np.median(subspace.noise_std)) < 4 * LEAST_NOISE:
         return False
     basis, mean, std = tensors_of(subspace, values)
     whitened = torch.where(valid, (values - mean) / std, 0.0)
     residual = (whitened - basis @ (basis.T @ whitened)).abs()
-    # Where there is no noise to speak of, what the subspace leaves over is no wilder for being rare.
-    least = torch.where(std < 4 * LEAST_NOISE, 1.0, 0.05)
-    typical = 1.4826 * torch.maximum(residual.median(dim=1, keepdim=True).values, least)
+    typical = 1.4826 * residual.median(dim=1, keepdim=True).values.clamp_min(0.05)
     wild = (residual > 2 * OUTLIER_STD * typical) & valid
     return bool((wild.sum(dim=1) / count > DAMAGED_SHARE).any())

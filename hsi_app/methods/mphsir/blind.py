@@ -21,6 +21,10 @@ from hsi_app.sharpness import blur_std
 IMAGES, BLURRED_STD_PX = 3, 0.9
 # Noise in shares of the scene's range from which on it is noise; the clean scenes of the training have 0.0003 to 0.004.
 NOISY = 0.006
+# Share of doubted samples and strength of stripes (over the noise) that are damage: up to 0.005 and 0.2 in seven clean
+# training scenes, whose highlights are cut off; 0.03 and more with impulses or dead lines on a third of the bands.
+# Spread of the noise over bands (standard deviation of its logarithm to 10): 0.01 where even, 0.3 in cases 1 to 4.
+DAMAGED, STRIPED, UNEVEN = 0.01, 0.5, 0.15
 # Share of missing samples, beside lost bands, that asks for filling.
 GAPPY = 0.0005
 # Variation of the smooth thickness from which on a scene is called hazy: 0.005 to 0.097 in the clean scenes of the
@@ -39,9 +43,9 @@ def find(scene: Scene, shared: Shared, job: Job) -> tuple[dict[str, float], dict
     """
     job.step(0.0, "measuring what is wrong")
     found: dict[str, float] = {}
-    if bool(shared["reject"]):
+    if is_damaged(shared):
         found["complex"] = 1.0
-    elif float(np.median(shared["noise_std"])) > NOISY:
+    elif is_noisy(shared):
         found["gauss"] = 1.0
     gaps, lost = gap_shares(shared)
     if gaps > GAPPY:
@@ -54,6 +58,20 @@ def find(scene: Scene, shared: Shared, job: Job) -> tuple[dict[str, float], dict
         return found, None
     haze, varies = veil(scene, shared, job)
     return ({"haze": 1.0} if varies > HAZY else {}), haze
+
+
+def is_noisy(shared: Shared) -> bool:
+    """True where the noise is more than that of a clean scene."""
+    return float(np.median(shared["noise_std"])) > NOISY
+
+
+def is_damaged(shared: Shared) -> bool:
+    """True with stripes, dead lines or impulses, or noise that differs from band to band."""
+    lines = [np.square(shared[key]).mean() for key in ("stripe_rows", "stripe_cols") if key in shared]
+    seen = ~np.asarray(shared["lost"])
+    if bool(shared["reject"]) and (shared["outlier_share"][seen].mean() > DAMAGED or math.sqrt(sum(lines)) > STRIPED):
+        return True
+    return is_noisy(shared) and float(np.log10(np.maximum(shared["noise_std"][seen], 1e-6)).std()) > UNEVEN
 
 
 def gap_shares(shared: Shared) -> tuple[float, float]:

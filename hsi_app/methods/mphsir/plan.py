@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hsi_app.errors import ParameterError
-from hsi_app.methods.mphsir.blind import NOISY, gap_shares
+from hsi_app.methods.mphsir.blind import gap_shares, is_damaged, is_noisy
 from hsi_app.methods.mphsir.names import AUTO, DEGRADATIONS, OF_TASK, TASK, parse_degradations
 from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.methods.mphsir.words import understand
@@ -92,7 +92,7 @@ def settle(asked: Asked, measured: Mapping[str, float], task: str, shared: Share
         told = ", ".join(DEGRADATIONS[name] for name in weights) or "nothing that is wrong"
         notes.append(f"measured: {told}")
         weights = {name: value for name, value in weights.items() if OWN_TASK.get(name, task) == task}
-    damaged, noisy = bool(shared["reject"]), float(np.median(shared["noise_std"])) > NOISY
+    damaged, noisy = is_damaged(shared), is_noisy(shared)
     if task == "inpaint":
         gaps, lost = gap_shares(shared)
         weights = {name: value for name, value in weights.items() if name not in ("inpaint", "bandloss")}
