@@ -64,13 +64,16 @@ def whiten(problem: Problem, on_step: Callable[[float], None] = lambda fraction:
 def within_range(values: torch.Tensor, shown: torch.Tensor, ok: torch.Tensor) -> torch.Tensor:
     """Cut, in place, what leaves the range of its band by more than that range: no such signal was seen.
 
+    Bands of which nothing is believed are left alone.
+
     values : (B, H, W); shown : (B, h, w) what was observed in the same units; ok : (B, h, w) bool, samples to believe
     """
     flat, believed = shown.flatten(1), ok.flatten(1)
-    low = torch.where(believed, flat, torch.inf).amin(1).nan_to_num(posinf=0.0)
-    high = torch.where(believed, flat, -torch.inf).amax(1).nan_to_num(neginf=0.0)
+    low, high = torch.where(believed, flat, torch.inf).amin(1), torch.where(believed, flat, -torch.inf).amax(1)
     span = high - low
-    return values.clamp_((low - span)[:, None, None], (high + span)[:, None, None])
+    empty = ~believed.any(1)
+    low, high = (low - span).masked_fill(empty, -torch.inf), (high + span).masked_fill(empty, torch.inf)
+    return values.clamp_(low[:, None, None], high[:, None, None])
 
 
 def _stripes(problem: Problem) -> torch.Tensor:

@@ -19,8 +19,8 @@ def prepare(scene: Scene, params: MpHsirParameters, task: str, job: Job) -> Shar
 
     Returns
     -------
-    What ``survey`` gives, and weights (9,), strength, what ``veil`` gives where haze is to be removed, and fwhm in px
-    where a blur is, whose width nobody told
+    What ``survey`` gives, and weights (9,), strength, lowest and highest (B,) that results may be, what ``veil`` gives
+    where haze is to be removed, and fwhm in px where a blur is, whose width nobody told
     """
     asked = asked_for(params, task)
     outliers = "on" if params.outliers == "auto" and asked.weights.get("complex", 0) > 0 else params.outliers
@@ -29,9 +29,23 @@ def prepare(scene: Scene, params: MpHsirParameters, task: str, job: Job) -> Shar
     plan = settle(asked, measured, task, shared)
     for note in plan.notes:
         job.note(note)
+    shared["lowest"], shared["highest"] = _reach(scene)
     shared["weights"], shared["strength"] = plan.vector(), np.array(plan.strength * params.strength)
     if "haze" in plan.weights:
         shared |= haze or veil(scene, shared, job.part(0.9, 0.1))[0]
     if "blur" in plan.weights and task != "sr":
         shared["fwhm"] = np.array(width_of_blur(scene, shared))
     return shared
+
+
+def _reach(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """(B,) and (B,) ends of each band's range, widened by that range: beyond, no signal was seen."""
+    low, high = np.full(scene.shape[0], np.inf), np.full(scene.shape[0], -np.inf)
+    for _, values, valid in scene.strips():
+        low = np.minimum(low, values.masked_fill(~valid, np.inf).flatten(1).amin(1).cpu().numpy())
+        high = np.maximum(high, values.masked_fill(~valid, -np.inf).flatten(1).amax(1).cpu().numpy())
+    seen = high >= low  # of a lost band nothing is known
+    span = (high - low)[seen]
+    high[seen], low[seen] = high[seen] + span, low[seen] - span
+    low[~seen], high[~seen] = -np.inf, np.inf
+    return low, high

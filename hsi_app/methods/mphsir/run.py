@@ -10,7 +10,7 @@ from hsi_models.mphsir import MPHSIR
 from hsi_models.prompted import PromptedNet
 
 from hsi_app.jobs import Job
-from hsi_app.methods.lowrank.observation import Whitened, whiten, within_range
+from hsi_app.methods.lowrank.observation import Whitened, whiten
 from hsi_app.methods.mphsir import haze
 from hsi_app.methods.mphsir.bands import view_bands
 from hsi_app.methods.mphsir.measure import haze_prompt, lost_bands_prompt, measured_prompt
@@ -74,7 +74,9 @@ def restore(problem: Problem, params: MpHsirParameters, job: Job) -> Restoration
         _clear_haze(problem, params, _prompted(network, problem, told, ("haze", "gauss")), state, job.part(0.85, 0.15))
     job.step(1.0, "done")
     trace = {"prompts": {name: round(weight, 3) for name, weight in weights.items() if weight > 0}, **state.trace}
-    values = within_range(state.values.clone(), problem.observed, problem.valid)
+    lowest, highest = (torch.as_tensor(problem.shared[key], dtype=torch.float32, device=problem.device)[:, None, None]
+                       for key in ("lowest", "highest"))  # fmt: skip
+    values = state.values.clamp(lowest, highest)
     return Restoration(values, untouched, state.extras, trace=trace)
 
 
