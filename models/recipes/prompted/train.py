@@ -158,7 +158,7 @@ def export(given: argparse.Namespace) -> None:
     """The running mean in half precision, with its card."""
     run = Run(given.work, torch.device("cpu"), 0, None)
     facts = json.loads((Path(__file__).parent / "card.json").read_text())
-    facts["recipe"] = f"models/recipes/prompted: {run.step} updates, {run.seconds / 3600:.2f} h on one CPU core"
+    facts["recipe"] = f"models/recipes/prompted: {run.step} updates, {run.seconds / 3600:.2f} h on two CPU cores"
     state = {name: value.half() for name, value in run.mean.state_dict().items()}
     card = save_weights(given.export, state, {**facts, "hyper": NETWORK})
     print(f"{card.folder}: {card.sha256}")
