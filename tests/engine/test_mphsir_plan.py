@@ -211,9 +211,16 @@ def test_no_noise_is_added_to_what_was_asked_for() -> None:
 
 
 def test_auto_tells_what_was_measured() -> None:
-    plan = told("denoise", Asked(is_auto=True), {"blur": 1.0, "haze": 1.0})
-    assert plan.weights == {"blur": 0.5, "haze": 0.5}
-    assert any(note == "measured: blur, haze" for note in plan.notes)
+    plan = told("denoise", Asked(is_auto=True), {"blur": 1.0, "complex": 1.0})
+    assert plan.weights == {"blur": 0.5, "complex": 0.5}
+    assert any(note.startswith("measured: blur, stripes") for note in plan.notes)
+
+
+@pytest.mark.parametrize(("task", "weights"), [("dehaze", {"haze": 1.0}), ("denoise", {"gauss": 1.0})])
+def test_haze_that_was_measured_is_taken_away_where_it_is_the_task(task: str, weights: dict[str, float]) -> None:
+    plan = told(task, Asked(is_auto=True), {"haze": 1.0})
+    assert plan.weights == weights
+    assert any(note == "measured: haze" for note in plan.notes)
 
 
 def test_auto_says_so_where_nothing_is_wrong() -> None:

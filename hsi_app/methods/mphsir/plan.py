@@ -92,6 +92,10 @@ def settle(asked: Asked, measured: Mapping[str, float], task: str, shared: Share
         told = ", ".join(DEGRADATIONS[name] for name in weights) or "nothing that is wrong"
         notes.append(f"measured: {told}")
         weights = {name: value for name, value in weights.items() if OWN_TASK.get(name, task) == task}
+        if "haze" in weights and OF_TASK[task] != "haze":
+            # Light and shade can look alike, and a clear scene suffers from it.
+            del weights["haze"]
+            notes.append("haze is not taken away unless it is asked for: look at it with the task 'dehaze'")
     damaged, noisy = is_damaged(shared), is_noisy(shared)
     if task == "inpaint":
         gaps, lost = gap_shares(shared)
