@@ -53,6 +53,12 @@ def cube_of(values: np.ndarray) -> Cube:
     return Cube(values, BandAxis(len(values)))
 
 
+def made_scene() -> Cube:
+    """Land of fractal patches with smooth spectra, as the recipe of the weights makes it."""
+    made: Cube = runpy.run_path(str(RECIPE / "clean_scenes.py"))["made_scene"](np.random.default_rng(0))
+    return made
+
+
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The numbers of the shipped weights, tensor by tensor, in random order."""
@@ -71,9 +77,12 @@ def test_the_network_adds_to_the_classical_start_and_shuffled_weights_do_not(
     truth: np.ndarray, shuffled: str, case: str
 ) -> None:
     task = "dehaze" if case.startswith("haze") else "denoise"
-    observed = degrade(cube_of(truth), case).observed
+    # The shading of the photographs passes for haze.
+    clean = made_scene() if task == "dehaze" else cube_of(truth)
+    observed = degrade(clean, case).observed
     start, ours, theirs = (
-        psnr(run(observed, task, weights=weights).cube.read(), truth) for weights in ("none", "prompted", shuffled)
+        psnr(run(observed, task, weights=weights).cube.read(), clean.read())
+        for weights in ("none", "prompted", shuffled)
     )
     assert ours > start
     assert theirs < start
@@ -95,7 +104,7 @@ def test_undoing_an_optic_or_gaps_beats_the_input_by_far(truth: np.ndarray, case
 
 def test_a_clean_scene_comes_back_as_it_is() -> None:
     # 45 dB: what a good cube may lose, whatever is thought to be wrong with it.
-    clean = runpy.run_path(str(RECIPE / "clean_scenes.py"))["made_scene"](np.random.default_rng(0))
+    clean = made_scene()
     assert psnr(run(clean, degradations="auto").cube.read(), clean.read()) > 45
 
 
