@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 from hsi_models.mphsir import MPHSIR
-from hsi_models.store import load_card, load_state, save_weights
+from hsi_models.store import save_weights
+from mphsir import shuffled_weights
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
@@ -60,13 +61,10 @@ def made_scene() -> Cube:
 
 
 @pytest.fixture(scope="module")
-def shuffled(tmp_path_factory: pytest.TempPathFactory) -> str:
+def shuffled() -> Iterator[str]:
     """The numbers of the shipped weights, tensor by tensor, in random order."""
-    card, generator = load_card("prompted"), torch.Generator().manual_seed(0)
-    state = {key: value.flatten()[torch.randperm(value.numel(), generator=generator)].reshape(value.shape)
-             for key, value in load_state(card).items()}  # fmt: skip
-    facts = card.model_dump(exclude={"sha256", "folder"})
-    return str(save_weights(tmp_path_factory.mktemp("weights") / "shuffled", state, {**facts, "id": "shuffled"}).folder)
+    with shuffled_weights() as folder:
+        yield folder
 
 
 # What it gains

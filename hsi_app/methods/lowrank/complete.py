@@ -49,14 +49,10 @@ def solve_coefficients(
     bands, rank = basis.shape
     projected = basis.T @ whitened
     complete = ok.all(dim=0)
-    if pull is None:
-        ridge, target = 1 / prior_variance, projected
-    else:
-        ridge, target = torch.as_tensor(pull_weight).to(prior_variance).expand(rank), projected
+    ridge = 1 / prior_variance if pull is None else torch.as_tensor(pull_weight).to(prior_variance).expand(rank)
     # What single precision cannot tell from nothing is left to the prior.
     ridge = ridge.clamp_min(LEAST_RIDGE)
-    if pull is not None:
-        target = projected + ridge[:, None] * pull
+    target = projected if pull is None else projected + ridge[:, None] * pull
     # Where nothing is missing E^T E = I, and the answer needs no solving.
     out = target / (1 + ridge)[:, None] if pull is not None else projected.clone()
     gaps = torch.nonzero(~complete).reshape(-1)

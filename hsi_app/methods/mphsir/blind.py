@@ -10,6 +10,7 @@ import torch
 from hsi_app.jobs import Job
 from hsi_app.methods.lowrank.outliers import tensors_of
 from hsi_app.methods.lowrank.prepare import subspace_of
+from hsi_app.methods.mphsir.measure import stripe_rms
 from hsi_app.methods.mphsir.veil import veil
 from hsi_app.physics.spatial import FWHM_TO_STD
 from hsi_app.problem import Shared
@@ -67,9 +68,8 @@ def is_noisy(shared: Shared) -> bool:
 
 def is_damaged(shared: Shared) -> bool:
     """True with stripes, dead lines or impulses, or noise that differs from band to band."""
-    lines = [np.square(shared[key]).mean() for key in ("stripe_rows", "stripe_cols") if key in shared]
     seen = ~np.asarray(shared["lost"])
-    if bool(shared["reject"]) and (shared["outlier_share"][seen].mean() > DAMAGED or math.sqrt(sum(lines)) > STRIPED):
+    if bool(shared["reject"]) and (shared["outlier_share"][seen].mean() > DAMAGED or stripe_rms(shared) > STRIPED):
         return True
     return is_noisy(shared) and float(np.log10(np.maximum(shared["noise_std"][seen], 1e-6)).std()) > UNEVEN
 

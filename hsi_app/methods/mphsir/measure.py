@@ -19,19 +19,23 @@ def measured_prompt(shared: Shared, optics: Optics) -> torch.Tensor:
     shared : see ``survey``; optics : what was told or found of blur and grid
     """
     noise = np.log10(np.maximum(np.asarray(shared["noise_std"], float), 1e-6))
-    lines = [np.asarray(shared[key], float) for key in ("stripe_rows", "stripe_cols") if key in shared]
-    stripes = float(np.sqrt(sum(np.square(part).mean() for part in lines))) if lines else 0.0
     numbers = [
         _noise_number(float(np.median(noise))),
         float(noise.std()),
         float(shared["missing_share"]),
         float(np.mean(shared["outlier_share"])) * 3,
-        float(np.log1p(stripes)),
+        float(np.log1p(stripe_rms(shared))),
         (optics.psf_fwhm or 0.0) / 4,
         float(np.log2(optics.scale)) / 2,
         0.0,
     ]
     return torch.tensor(numbers, dtype=torch.float32)
+
+
+def stripe_rms(shared: Shared) -> float:
+    """Root mean square of the stripes over the noise, 0 where none were looked for."""
+    lines = [np.asarray(shared[key], float) for key in ("stripe_rows", "stripe_cols") if key in shared]
+    return float(np.sqrt(sum(np.square(part).mean() for part in lines)))
 
 
 def haze_prompt(shared: Shared, *, is_noisy: bool) -> torch.Tensor:

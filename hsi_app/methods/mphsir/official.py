@@ -11,7 +11,7 @@ from hsi_models.store import Card, StoreError
 from hsi_app.errors import WeightsError
 from hsi_app.jobs import Job
 from hsi_app.methods.mphsir.names import DEGRADATIONS
-from hsi_app.methods.mphsir.patches import in_views
+from hsi_app.methods.mphsir.patches import in_views, spread_of
 from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.physics.resample import repeat
 from hsi_app.problem import Problem, Restoration
@@ -23,7 +23,6 @@ TASKS = {
     6: ("gauss", "complex", "blur", "sr", "inpaint", "bandloss"),
     7: ("gauss", "complex", "blur", "sr", "inpaint", "haze", "bandloss"),
 }
-NOT_TRAINED = ("motion", "poisson")
 
 
 def restore_officially(
@@ -64,8 +63,7 @@ def restore_officially(
     values = observed + (back @ change.flatten(1)).reshape(observed.shape)
     extras = {}
     if len(changes) > 1:
-        squares = sum((back @ (one - change).flatten(1)).square() for one in changes)
-        extras["spread"] = torch.as_tensor(squares).div(len(changes) - 1).sqrt().reshape(observed.shape)
+        extras["spread"] = spread_of(changes, back, change)
     job.step(1.0, "done")
     return Restoration(values, None, extras, trace={"weights": card.id, "views": params.views})
 

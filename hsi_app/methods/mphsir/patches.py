@@ -118,6 +118,15 @@ def in_views(
     return [one(view) for view in range(params.views)]
 
 
+def spread_of(answers: list[torch.Tensor], lift: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
+    """(B, H, W) standard deviation over two or more views of (r, H, W) images, lifted to bands by ``lift`` (B, r).
+
+    about : (r, H, W) what they scatter about, their mean
+    """
+    squares = sum((lift @ (one - about).flatten(1)).square() for one in answers)
+    return torch.as_tensor(squares).div(len(answers) - 1).sqrt().reshape(-1, *about.shape[1:])
+
+
 def _ramp(overlap: int) -> torch.Tensor:
     """(SIDE_PX,) weights: 1 in the middle, a raised cosine over the overlap, above 0 at the ends."""
     ramp = torch.ones(SIDE_PX)

@@ -17,7 +17,7 @@ from hsi_app.methods.mphsir.measure import haze_prompt, lost_bands_prompt, measu
 from hsi_app.methods.mphsir.names import DEGRADATIONS
 from hsi_app.methods.mphsir.network import Prompted, load
 from hsi_app.methods.mphsir.official import restore_officially
-from hsi_app.methods.mphsir.patches import correct_patches, in_views
+from hsi_app.methods.mphsir.patches import correct_patches, in_views, spread_of
 from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.methods.mphsir.start import classical_start
 from hsi_app.methods.mphsir.veil import projected
@@ -135,8 +135,7 @@ def _mend_components(
     values = (lift @ images.flatten(1)).reshape(problem.shape_out).add_(data.mean)
     state.values = torch.where(known, values, torch.nan)
     if params.views > 1:
-        squares = sum((lift[:, :count] @ (one[:count] - change).flatten(1)).square() for one in changes)
-        state.extras["spread"] = torch.as_tensor(squares).div(params.views - 1).sqrt().reshape(problem.shape_out)
+        state.extras["spread"] = spread_of([one[:count] for one in changes], lift[:, :count], change)
     state.trace |= {"rank": data.basis.shape[1], "views": params.views}
 
 

@@ -12,7 +12,7 @@ from hsi_app.methods.lowrank.complete import complete, solve_coefficients
 from hsi_app.methods.lowrank.denoise import denoise_components
 from hsi_app.methods.lowrank.observation import Whitened
 from hsi_app.methods.lowrank.run import needs_completion
-from hsi_app.physics.resample import interpolate
+from hsi_app.physics.resample import interpolate, repeat
 from hsi_app.physics.spatial import psf_blur
 from hsi_app.problem import Problem
 
@@ -64,7 +64,7 @@ def classical_start(
     if problem.scale > 1:
         everywhere = torch.ones_like(images, dtype=torch.bool)
         images, solved = (interpolate(part.nan_to_num(0.0), everywhere, problem.scale) for part in (images, solved))
-        share = share.repeat_interleave(problem.scale, 1).repeat_interleave(problem.scale, 2)
+        share = repeat(share, problem.scale)
     if problem.operator is not None and fwhm_px is not None:
         images = _sharpened(problem, data, images, fwhm_px)
     return Start(images, solved, share)
