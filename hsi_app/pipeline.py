@@ -127,14 +127,15 @@ class Pipeline:
         """A tile's extras in stored units; ``rows_out`` are the rows that the method returned."""
         rows, cols = placed.keep.inside(placed.read)
         found: dict[str, np.ndarray] = {}
-        for name, image in restoration.extras.items():
+        for name, image in {**restoration.extras, **restoration.plain}.items():
             if image.shape[-2] < rows_out:
                 from hsi_app.physics.resample import repeat
 
                 image = repeat(image, self.optics.scale)
             # Extras are shown, not streamed: a scene too large for memory goes without them.
             if image.ndim == 2 or self.scene.would_hold(self.optics.scale**2):
-                found[name] = (image[..., rows, cols].float() * self.scene.scaling.span).cpu().numpy()
+                unit = 1.0 if name in restoration.plain else self.scene.scaling.span
+                found[name] = (image[..., rows, cols].float() * unit).cpu().numpy()
         return found
 
     def full_extras(self) -> dict[str, np.ndarray]:

@@ -83,6 +83,7 @@ class Restoration:
         for 'sr'
     extras : further images by name, (B, H, W) or (H, W) in the same scaling ('stripes', 'spread'); those of 'sr' may
         lie on the coarse grid
+    plain : the same, of images without a unit (an optical thickness)
     abundances : (K, H, W) or None; endmembers : (B, K) or None
     trace : plain numbers and lists that say how it went (rank, iterations, residuals)
     """
@@ -90,6 +91,7 @@ class Restoration:
     values: torch.Tensor
     untouched: torch.Tensor | None = None
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    plain: Mapping[str, torch.Tensor] = field(default_factory=dict)
     abundances: torch.Tensor | None = None
     endmembers: torch.Tensor | None = None
     trace: Mapping[str, Any] = field(default_factory=dict)

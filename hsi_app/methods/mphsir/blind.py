@@ -10,7 +10,7 @@ import torch
 from hsi_app.jobs import Job
 from hsi_app.methods.lowrank.outliers import tensors_of
 from hsi_app.methods.lowrank.prepare import subspace_of
-from hsi_app.methods.mphsir.measure import stripe_rms
+from hsi_app.methods.mphsir.measure import is_noisy, stripe_rms
 from hsi_app.methods.mphsir.veil import veil
 from hsi_app.physics.spatial import FWHM_TO_STD
 from hsi_app.problem import Shared
@@ -20,17 +20,16 @@ from hsi_app.sharpness import blur_std
 # Images that show how sharp a scene is, and the width from which on it is called blurred: sharp ones are below 0.65 px
 # (twelve training scenes), the smallest blur of the tests has 1.4.
 IMAGES, BLURRED_STD_PX = 3, 0.9
-# Noise in shares of the scene's range from which on it is noise; the clean scenes of the training have 0.0003 to 0.004.
-NOISY = 0.006
 # Share of doubted samples and strength of stripes (over the noise) that are damage: up to 0.005 and 0.2 in seven clean
 # training scenes, whose highlights are cut off; 0.03 and more with impulses or dead lines on a third of the bands.
 # Spread of the noise over bands (standard deviation of its logarithm to 10): 0.01 where even, 0.3 in cases 1 to 4.
 DAMAGED, STRIPED, UNEVEN = 0.01, 0.5, 0.15
 # Share of missing samples, beside lost bands, that asks for filling.
 GAPPY = 0.0005
-# Variation of the smooth thickness from which on a scene is called hazy: 0.005 to 0.097 in the clean scenes of the
-# training (0.13 in one of 50 x 50 px), 0.098 to 0.14 with haze of strength 0.5, from 0.2 with 0.75.
-HAZY = 0.11
+# Variation of the smooth thickness, times how far it stands out from what the ground does to it, from which on a scene
+# is called hazy: 0.02 to 0.39 in thirteen clean scenes of the training, 0.43 to 0.82 with haze of strength 0.5 (but for
+# one of 50 x 50 px: 0.25).
+HAZY = 0.41
 SAMPLE_PIXELS = 2**16
 
 
@@ -58,12 +57,8 @@ def find(scene: Scene, shared: Shared, job: Job) -> tuple[dict[str, float], dict
     if found:
         return found, None
     haze, varies = veil(scene, shared, job)
-    return ({"haze": 1.0} if varies > HAZY else {}), haze
-
-
-def is_noisy(shared: Shared) -> bool:
-    """True where the noise is more than that of a clean scene."""
-    return float(np.median(shared["noise_std"])) > NOISY
+    is_hazy = varies**2 > HAZY * float(haze["thickness_error"])
+    return ({"haze": 1.0} if is_hazy else {}), haze
 
 
 def is_damaged(shared: Shared) -> bool:

@@ -146,6 +146,16 @@ def clear(relative: torch.Tensor, thickness: torch.Tensor, falls: torch.Tensor) 
     return 1 - (1 - relative) * torch.exp(thickness[..., None, :, :] * falls[..., None, None])
 
 
+def most_thickness(relative: torch.Tensor, falls: torch.Tensor, black: torch.Tensor) -> torch.Tensor:
+    """(..., H, W) the haze that leaves a pixel's darkest band black, as nothing sends less than no light.
+
+    relative : (..., B, H, W); falls : (..., B)
+    black : (..., B) what no light at all is in units of the airlight, -inf where nobody knows
+    """
+    room = torch.log1p(-black)[..., None, None] - torch.log1p(-relative.clamp(max=BRIGHTEST))
+    return (room / falls[..., None, None]).amin(-3).clamp_min(0)
+
+
 def bin_edges(bands: int, groups: int) -> list[tuple[int, int]]:
     """Runs of bands (first, behind last) that make ``groups`` means over the whole spectrum; few bands are repeated."""
     pairs = itertools.pairwise(np.linspace(0, bands, groups + 1).tolist())

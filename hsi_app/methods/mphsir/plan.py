@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hsi_app.errors import ParameterError
-from hsi_app.methods.mphsir.blind import gap_shares, is_damaged, is_noisy
+from hsi_app.methods.mphsir.blind import gap_shares, is_damaged
+from hsi_app.methods.mphsir.measure import is_noisy
 from hsi_app.methods.mphsir.names import AUTO, DEGRADATIONS, OF_TASK, TASK, parse_degradations
 from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.methods.mphsir.words import understand

@@ -19,8 +19,8 @@ from hsi_app.methods.mphsir.network import Prompted, load
 from hsi_app.methods.mphsir.official import restore_officially
 from hsi_app.methods.mphsir.patches import correct_patches, in_views, spread_of
 from hsi_app.methods.mphsir.spec import MpHsirParameters
-from hsi_app.methods.mphsir.start import classical_start
-from hsi_app.methods.mphsir.veil import projected
+from hsi_app.methods.mphsir.start import classical_start, explained
+from hsi_app.methods.mphsir.veil import filled
 from hsi_app.optics import Optics
 from hsi_app.physics.resample import interpolate
 from hsi_app.physics.spatial import FWHM_TO_STD, Separable, psf_blur
@@ -36,6 +36,7 @@ class _State:
 
     values: torch.Tensor
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
+    plain: dict[str, torch.Tensor] = field(default_factory=dict)
     trace: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,7 +52,7 @@ def restore(problem: Problem, params: MpHsirParameters, job: Job) -> Restoration
     Returns
     -------
     Restoration with the extra images 'spread' (B, H, W), the standard deviation over views where there are several,
-    and 'haze' (H, W), the optical thickness taken away, in units of the scaling
+    and 'haze' (H, W), the optical thickness taken away at the shortest wavelength
     """
     network, card = load(params.weights, problem.device)
     told = torch.as_tensor(problem.shared["weights"], dtype=torch.float32, device=problem.device)
@@ -77,7 +78,7 @@ def restore(problem: Problem, params: MpHsirParameters, job: Job) -> Restoration
     lowest, highest = (torch.as_tensor(problem.shared[key], dtype=torch.float32, device=problem.device)[:, None, None]
                        for key in ("lowest", "highest"))  # fmt: skip
     values = state.values.clamp(lowest, highest)
-    return Restoration(values, untouched, state.extras, trace=trace)
+    return Restoration(values, untouched, state.extras, state.plain, trace=trace)
 
 
 def _with_blur(problem: Problem) -> Problem:
@@ -128,14 +129,17 @@ def _mend_components(
     maps = torch.cat([images[:count], empty, start.solved.nan_to_num(0.0)[:count], empty, start.share.to(images)])
     place = problem.place.scaled(problem.scale)
     looking = job.part(0.4, 0.4)
-    changes = in_views(maps, place, prompted.components, params, looking, "looking at component images")
-    change = torch.stack(changes).mean(0)[:count]
-    images[:count] += change
+    found = in_views(maps, place, prompted.components, params, looking, "looking at component images")
+    answers = [torch.cat([images[:count] + change[:count], images[count:]]) for change in found]
+    if start.reach is not None:
+        # What the samples settle they settle after the network too.
+        answers = [explained(problem, data, one, start.reach) for one in answers]
+    images = torch.stack(answers).mean(0)
     lift = data.basis * data.std[:, :, 0]
     values = (lift @ images.flatten(1)).reshape(problem.shape_out).add_(data.mean)
     state.values = torch.where(known, values, torch.nan)
     if params.views > 1:
-        state.extras["spread"] = spread_of([one[:count] for one in changes], lift[:, :count], change)
+        state.extras["spread"] = spread_of(answers, lift, images)
     state.trace |= {"rank": data.basis.shape[1], "views": params.views}
 
 
@@ -201,8 +205,8 @@ def _groups(bands: int, size: int) -> list[list[int]]:
 def _clear_haze(problem: Problem, params: MpHsirParameters, prompted: Prompted, state: _State, job: Job) -> None:
     """Find the optical thickness of the veil and take it away from every band."""
     values = state.values
-    if values is problem.observed and not bool(problem.valid.all()):
-        values = torch.where(problem.valid, values, projected(values, problem.shared))
+    if values is problem.observed:
+        values = filled(values, problem.valid, problem.shared)
     bands = len(values)
     light = torch.as_tensor(problem.shared["airlight"], dtype=values.dtype, device=values.device)
     falls = haze.exponents(problem.wavelengths_nm, bands).to(values)
@@ -211,7 +215,10 @@ def _clear_haze(problem: Problem, params: MpHsirParameters, prompted: Prompted, 
     relative = haze.veiled(values.nan_to_num(0.0), light)
     bins = haze.in_bins(relative, edges)
     rows, cols = problem.place.slices
+    black = torch.as_tensor(problem.shared["black"], dtype=values.dtype, device=values.device) / light
+    most = haze.most_thickness(bins, binned, haze.in_bins(black, edges))
     first = torch.as_tensor(problem.shared["thickness"][rows, cols], dtype=values.dtype, device=values.device)
+    first = torch.minimum(first, most)
 
     def answer(patches: torch.Tensor) -> torch.Tensor:
         thickness = patches[:, -1:]
@@ -222,7 +229,7 @@ def _clear_haze(problem: Problem, params: MpHsirParameters, prompted: Prompted, 
     maps, place = torch.cat([bins, first[None]]), problem.place.scaled(problem.scale)
     veil = torch.stack(in_views(maps, place, answer, params, job, "clearing haze")).mean(0)[0]
     change = veil * float(problem.shared["thickness_error"])
-    thickness = (first + change).clamp(0, haze.THICKEST) * float(problem.shared["strength"])
+    thickness = torch.minimum((first + change).clamp(0, haze.THICKEST), most) * float(problem.shared["strength"])
     state.values = haze.clear(relative, thickness, falls) * light[:, None, None]
-    state.extras["haze"] = thickness
+    state.plain["haze"] = thickness
     state.trace["haze_thickness"] = round(float(thickness.mean()), 4)

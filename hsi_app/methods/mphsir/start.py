@@ -28,11 +28,13 @@ class Start:
     images : (r, H, W) the classical estimate; solved : (r, H, W) what the observed samples say pixel by pixel,
         interpolated where the grid is finer
     share : (2, H, W) share of a pixel's bands that was observed, and that is believed
+    reach : (r,) how far the truth may be from an estimate where the samples say nothing, None without a blur
     """
 
     images: torch.Tensor
     solved: torch.Tensor
     share: torch.Tensor
+    reach: torch.Tensor | None = None
 
 
 def classical_start(
@@ -65,21 +67,25 @@ def classical_start(
         everywhere = torch.ones_like(images, dtype=torch.bool)
         images, solved = (interpolate(part.nan_to_num(0.0), everywhere, problem.scale) for part in (images, solved))
         share = repeat(share, problem.scale)
-    if problem.operator is not None and fwhm_px is not None:
-        images = _sharpened(problem, data, images, fwhm_px)
-    return Start(images, solved, share)
+    if problem.operator is None or fwhm_px is None:
+        return Start(images, solved, share)
+    reach = _reach(images, fwhm_px)
+    return Start(explained(problem, data, images, reach), solved, share, reach)
 
 
-def _sharpened(problem: Problem, data: Whitened, images: torch.Tensor, fwhm_px: float) -> torch.Tensor:
-    """The images nearest to ``images`` among those that explain what was observed.
-
-    How far they may be is what a blur as wide takes from ``images`` themselves: natural images hold about as much in
-    each octave.
-    """
+def _reach(images: torch.Tensor, fwhm_px: float) -> torch.Tensor:
+    """What a blur as wide takes from the images themselves: natural images hold about as much in each octave."""
     detail = images - _soft(images, fwhm_px)
     reach = detail.flatten(1).std(1).clamp_min(1e-3)
     # Nor further than the width of a blur is known: what is wrong about it counts as noise in proportion to the detail.
-    reach = reach / (1 + (WIDTH_DOUBT * reach).square()).sqrt()
+    return reach / (1 + (WIDTH_DOUBT * reach).square()).sqrt()
+
+
+def explained(problem: Problem, data: Whitened, images: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:
+    """The images nearest to ``images``, in units of ``reach``, among those that explain what was observed.
+
+    images : (r, H, W) on the grid of the result; reach : (r,), see ``Start``
+    """
     term = data_term(data.basis * reach, data.believed, data.ok, problem.operator)
     return term.correct(images / reach[:, None, None], 1.0) * reach[:, None, None]
 

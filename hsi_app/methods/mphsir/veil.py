@@ -9,6 +9,7 @@ from hsi_app.jobs import Job
 from hsi_app.methods.lowrank.outliers import tensors_of
 from hsi_app.methods.lowrank.prepare import subspace_of
 from hsi_app.methods.mphsir import haze
+from hsi_app.methods.mphsir.measure import is_noisy
 from hsi_app.problem import Shared
 from hsi_app.scene import Scene
 
@@ -23,16 +24,17 @@ def veil(scene: Scene, shared: Shared, job: Job) -> tuple[dict[str, np.ndarray],
     edges, falls = haze.bin_edges(bands, haze.BINS), haze.exponents(scene.wavelengths_nm, bands)
     falls = haze.in_bins(falls, edges)
 
-    def relative(values: torch.Tensor) -> torch.Tensor:
-        return haze.in_bins(haze.veiled(projected(values, shared), light.to(values)), edges)
+    def relative(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        return haze.in_bins(haze.veiled(filled(values, valid, shared), light.to(values)), edges)
 
     # From the same places whatever the memory, so that the filter is the same too.
-    parts = [haze.ground_covariance(relative(values)).cpu() for values, _ in scene.sample()]
+    parts = [haze.ground_covariance(relative(*part)).cpu() for part in scene.sample()]
     weights = haze.haze_filter(torch.stack(parts).mean(0), falls)
     raw = np.zeros((height, width), np.float32)
-    for window, values, _ in scene.strips():
+    for window, values, valid in scene.strips():
         rows, cols = window.slices
-        raw[rows, cols] = torch.tensordot(weights.to(values), haze.depth(relative(values)), 1).cpu().numpy()
+        depth = haze.depth(relative(values, valid))
+        raw[rows, cols] = torch.tensordot(weights.to(values), depth, 1).cpu().numpy()
         job.step((window.row + window.height) / height, "looking for haze")
     thickness = haze.smooth_thickness(raw)
     found = {"airlight": light.double().cpu().numpy(), "thickness": thickness.values,
@@ -44,11 +46,22 @@ def veil(scene: Scene, shared: Shared, job: Job) -> tuple[dict[str, np.ndarray],
 def _airlight(scene: Scene, shared: Shared) -> torch.Tensor:
     bands, height, width = scene.shape
     brightest, count = torch.zeros(bands, 0), max(1, int(haze.BRIGHT_SHARE * height * width))
+    has_noise = is_noisy(shared)
     for _, values, valid in scene.strips():
-        shown = projected(values, shared)[:, valid.any(0)]
+        clean = projected(values, shared) if has_noise else filled(values, valid, shared)
+        shown = clean[:, valid.any(0)]
         both = torch.cat([brightest.to(shown), shown], 1)
         brightest = both.topk(min(count, both.shape[1]), dim=1).values
     return brightest.mean(1).clamp_min(1e-3) if brightest.shape[1] else torch.ones(bands)
+
+
+def filled(values: torch.Tensor, valid: torch.Tensor, shared: Shared) -> torch.Tensor:
+    """Missing samples as the scene's subspace has them, the others as they are.
+
+    Noise stays: the filter over the bands takes it for ground. In a subspace that leaves out a thousandth of the
+    ground the filter would find directions without any, and with next to no haze.
+    """
+    return values if bool(valid.all()) else torch.where(valid, values, projected(values, shared))
 
 
 def projected(values: torch.Tensor, shared: Shared) -> torch.Tensor:

@@ -134,7 +134,8 @@ def make_record(clean: Cube, kind: str, rng: np.random.Generator, seed: int) -> 
     span, offset = scene.scaling.span, scene.scaling.offset
     truth = torch.from_numpy((clean.read() - offset) / span)
     if kind == "haze" and "+" not in name:
-        return {"name": name, "weights": weights, **_haze_record(scene.tensors()[0], truth, clean, 0.0)}
+        values = scene.tensors()[0]
+        return {"name": name, "weights": weights, **_haze_record(values, values, truth, clean, 0.0, -offset / span)}
     shared = survey(scene, task, Job(), rank=None, outliers="auto")
     observed, valid = scene.tensors()
     problem = Problem(observed, valid, task, scene.wavelengths_nm, Window(0, 0, *observed.shape[1:]),
@@ -145,7 +146,8 @@ def make_record(clean: Cube, kind: str, rng: np.random.Generator, seed: int) -> 
         if kind == "haze":
             values = (data.basis @ start.images.flatten(1)).reshape(problem.shape_out) * data.std + data.mean
             noise = float(np.median(shared["noise_std"]))
-            return {"name": name, "weights": weights, **_haze_record(values, truth, clean, noise)}
+            return {"name": name, "weights": weights,
+                    **_haze_record(observed, values, truth, clean, noise, -offset / span)}  # fmt: skip
         wanted = ((truth - data.mean) / data.std).flatten(1)
         images = start.images.nan_to_num(0.0)
         target = (data.basis.T @ wanted).reshape(images.shape)
@@ -175,15 +177,21 @@ def _of(images: torch.Tensor, count: int) -> torch.Tensor:
     return images[:count].float().contiguous()
 
 
-def _haze_record(values: torch.Tensor, truth: torch.Tensor, clean: Cube, noise: float) -> dict[str, torch.Tensor]:
-    """Means over bins of bands, in units of the airlight above the darkest of the scene."""
+def _haze_record(
+    observed: torch.Tensor, values: torch.Tensor, truth: torch.Tensor, clean: Cube, noise: float, zero: float
+) -> dict[str, torch.Tensor]:
+    """Means over bins of bands, in units of the airlight; ``values`` are denoised, ``zero`` is no light at all."""
     bands = len(values)
     falls = haze.exponents(clean.axis.centres_nm, bands)
     light = haze.airlight(values, torch.ones_like(values, dtype=torch.bool))
     edges = haze.bin_edges(bands, GROUP)
-    relative, wanted = (haze.in_bins(haze.veiled(part, light), edges) for part in (values, truth))
+    noisy, relative, wanted = (haze.in_bins(haze.veiled(part, light), edges) for part in (observed, values, truth))
     falls = haze.in_bins(falls, edges)
+    first = haze.first_thickness(noisy, falls)
     return {
+        "thickness": torch.from_numpy(first.values),
+        "doubt": torch.tensor(first.error),
+        "black": haze.in_bins(zero / light, edges),
         "relative": relative.half(),
         "wanted": wanted.half(),
         "falls": falls,

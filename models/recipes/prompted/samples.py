@@ -22,7 +22,7 @@ from hsi_app.methods.mphsir.view import view_components
 SHOWN = {"gauss": 0.19, "complex": 0.18, "blur": 0.1, "sr": 0.13, "inpaint": 0.15, "haze": 0.18, "bandloss": 0.03,
          "motion": 0.02, "poisson": 0.02}  # fmt: skip
 # How often the network is told nothing of the task, and nothing of what was measured.
-UNTOLD, UNMEASURED = 0.15, 0.1
+UNTOLD, UNMEASURED = 0.02, 0.05
 FLOOR = 1e-9
 MOST_BANDS = 330
 
@@ -44,6 +44,7 @@ class Batch:
     relative: torch.Tensor | None = None
     wanted: torch.Tensor | None = None
     thickness: torch.Tensor | None = None
+    black: torch.Tensor | None = None
     falls: torch.Tensor | None = None
     light: torch.Tensor | None = None
     doubt: torch.Tensor | None = None
@@ -68,9 +69,6 @@ class Pool:
             if path.name not in self._seen:
                 self._seen.add(path.name)
                 record = torch.load(path, weights_only=True)
-                if "relative" in record:
-                    first = haze.first_thickness(record["relative"].float(), record["falls"].float())
-                    record["thickness"], record["doubt"] = torch.from_numpy(first.values), torch.tensor(first.error)
                 self.records.setdefault(_kind(record), []).append(record)
 
     def __len__(self) -> int:
@@ -103,13 +101,14 @@ def answer(network: PromptedNet, batch: Batch) -> torch.Tensor:
     """What is left of the error, per sample and band: (N, B) mean squares in units of the data."""
     if batch.kind == "haze":
         falls = batch.falls[:, :, None, None]
-        start = haze.clear(batch.relative, batch.thickness[:, 0], batch.falls)
-        seen = torch.cat([batch.relative, start, torch.exp(-batch.thickness * falls)], 1)
+        most, first = _bounded(batch)
+        start = haze.clear(batch.relative, first[:, 0], batch.falls)
+        seen = torch.cat([batch.relative, start, torch.exp(-first * falls)], 1)
         with _fast(seen):
             _, veil = network.correct_bands(seen, batch.weights, batch.measured)
         # Slightly negative thickness is let through in training, so that it can be learned from.
         change = batch.doubt[:, None, None, None] * veil.float()
-        thickness = (batch.thickness + change).clamp(-0.3, haze.THICKEST)
+        thickness = torch.minimum((first + change).clamp(-0.3, haze.THICKEST), most)
         found = haze.clear(batch.relative, thickness[:, 0], batch.falls)
         return _left(found, batch)
     if batch.kind == "bandloss":
@@ -131,13 +130,19 @@ def _fast(seen: torch.Tensor) -> torch.autocast:
 def gain_db(batch: Batch, left: torch.Tensor) -> torch.Tensor:
     """(N,) what the PSNR gains over the classical start, mean over the bands, in dB."""
     if batch.kind == "haze":
-        before = _left(haze.clear(batch.relative, batch.thickness[:, 0], batch.falls), batch)
+        before = _left(haze.clear(batch.relative, _bounded(batch)[1][:, 0], batch.falls), batch)
     elif batch.kind == "bandloss":
         before = (batch.relative - batch.wanted).square().mean((2, 3))
     else:
         before = _through(batch.error, batch)
     gains = 10 * ((before + FLOOR).log10() - (left + FLOOR).log10())
     return (gains * batch.counted).sum(1) / batch.counted.sum(1).clamp_min(1)
+
+
+def _bounded(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The most haze that may be, and the first thickness within it: (N, 1, H, W) both."""
+    most = haze.most_thickness(batch.relative, batch.falls, batch.black)[:, None]
+    return most, torch.minimum(batch.thickness, most)
 
 
 def _left(found: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -190,7 +195,7 @@ def _haze(record: dict[str, Any], side: int, rng: np.random.Generator, varied: b
     return {
         "relative": cut[:GROUP], "wanted": cut[GROUP : 2 * GROUP], "thickness": cut[2 * GROUP :],
         "falls": record["falls"].float(), "light": record["light"].float(), "counted": torch.ones(GROUP),
-        "measured": measured, "doubt": record["doubt"].float(),
+        "measured": measured, "doubt": record["doubt"].float(), "black": record["black"].float(),
     }  # fmt: skip
 
 
