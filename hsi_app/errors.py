@@ -5,11 +5,19 @@ Every class is also the builtin a caller would expect, and knows the exit code o
 
 from __future__ import annotations
 
+# Letters of a message; what was found stands at its start, and what to do at its end.
+LONGEST_LINE = 1000
+
 
 class HsiError(Exception):
     """Any failure the program foresees; the message is one line for a person."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        # Names and texts out of files may hold line ends, and codes that a terminal would obey, and have any length.
+        line = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in super().__str__())
+        return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 205]} ... {line[-200:]}"
 
 
 class CubeError(HsiError, ValueError):

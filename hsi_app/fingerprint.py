@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 # Their rounding differs from version to version.
-_PACKAGES = ("hsi-app", "torch", "numpy", "scipy")
+PACKAGES = ("hsi-app", "torch", "numpy", "scipy")
 # About 32 MiB of float32 at a time. Fixed, for the digest depends on it.
 _STRIP_SAMPLES = 2**23
 
@@ -41,7 +41,7 @@ def run_facts(
     """
     known = versions()
     return {
-        **{name: known.get(name) for name in _PACKAGES},
+        **{name: known.get(name) for name in PACKAGES},
         "device": _device_name(device),
         "method": spec.id,
         **{f"option {name}": value for name, value in params.model_dump(mode="json").items()},

@@ -19,15 +19,18 @@ RESERVE_BYTES = 160 * 2**20
 SMALLEST_TILE_PX = 32
 
 
-def working_budget(memory: int | None) -> int:
+def working_budget(memory: int | None, program: int | None = None) -> int:
     """Bytes left for the work itself, of a budget for the whole process or of three quarters of what is free.
+
+    program : bytes that the process is counted as without the work, None measures what it holds now
 
     Raises PlanError if the program itself already takes all of it.
     """
-    budget = devices.default_memory() if memory is None else memory - devices.resident_memory()
+    held_now = devices.resident_memory() if program is None else program
+    budget = devices.default_memory() if memory is None else memory - held_now
     budget -= RESERVE_BYTES
     if budget < 2**24:
-        held = devices.format_bytes(devices.resident_memory() + RESERVE_BYTES)
+        held = devices.format_bytes(held_now + RESERVE_BYTES)
         if memory is None:
             raise PlanError(f"{devices.format_bytes(budget + RESERVE_BYTES)} of memory are free; close other programs.")
         raise PlanError(

@@ -148,7 +148,8 @@ def parse_recipe(text: str, name: str = "recipe") -> Recipe:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    # Plain ValueError: numbers of thousands of digits.
+    except (ValueError, RecursionError) as error:
         raise ParameterError(f"'{name}' is not TOML: {error}; correct that place.") from None
     table = {key.replace("-", "_"): value for key, value in table.items()}
     steps = table.pop("steps", [])
@@ -218,6 +219,7 @@ def run_recipe(
     overwrite: bool = False,
     job: Job | None = None,
     checkpoint: str | Path | None = None,
+    program: int | None = None,
 ) -> Result:
     """Apply the steps of a recipe one after the other.
 
@@ -226,6 +228,7 @@ def run_recipe(
     cube : observed cube, never changed
     device, memory, mask, out, overwrite, job, checkpoint : as in ``runner.restore``; the mask describes the input,
         so only the first step sees it (what it leaves missing stays marked in the values)
+    program : as in ``runner.Settings``
 
     Returns
     -------
@@ -242,7 +245,7 @@ def run_recipe(
     job = job or Job(seed=recipe.seed)
     settings = Settings(
         device=device, memory=memory, seed=job.seed, bad_bands=recipe.bad_bands,
-        tile=recipe.tile,
+        tile=recipe.tile, program=program,
     )  # fmt: skip
     count, current, records = len(recipe.steps), cube, []
     # Of several steps the first ones' state is needed until the last is done. Each checks all that decides its numbers.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hsi_app.errors import CheckpointError
+from hsi_app.locks import lock_file
 from hsi_app.states import UNFINISHED, write_whole
 
 _RUN, _LOCK = "run.json", "lock"
@@ -127,23 +128,10 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _locked(path: Path) -> IO[str] | None:
-    """A lock that ends with the process, however that ends; None where the system has none.
-
-    Raises CheckpointError if it is taken.
-    """
+    """A lock of this process, None where there are none; CheckpointError if it is taken."""
     try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    handle = open(path, "a", encoding="utf-8")  # noqa: SIM115 - open until the run ends
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_file(path)
     except BlockingIOError:
-        handle.close()
         raise CheckpointError(
             f"'{path.parent}' is in use by a run that is still going; wait for it or choose another folder."
         ) from None
-    except OSError:  # a file system without locks
-        handle.close()
-        return None
-    return handle

@@ -43,6 +43,8 @@ class Settings:
     scale : for the task 'sr', how many times finer the result's grid is, 2 to 16; None means 2
     psf_fwhm : full width at half maximum of the Gaussian blur in px of the result; for 'sr' None means ``scale``,
         'deblur' needs it
+    program : bytes of ``memory`` that the program itself is counted as, None measures them; a fixed number makes the
+        same tiles in every process
     """
 
     task: str | None = None
@@ -54,6 +56,7 @@ class Settings:
     tile: int | None = None
     scale: int | None = None
     psf_fwhm: float | None = None
+    program: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +146,7 @@ def restore(
         job.note(f"no scale was given; the result is on a grid {optics.scale} times finer.")
 
     device = devices.choose_device(settings.device)
-    budget = working_budget(settings.memory)
+    budget = working_budget(settings.memory, settings.program)
     shown, like = _output_grid(cube, optics.scale, history_line(spec, params, task))
     if out is None and optics.scale > 1:
         budget = budget_beside(4 * int(np.prod(shown.shape, dtype=np.int64)), budget)

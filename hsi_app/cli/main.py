@@ -22,6 +22,7 @@ _COMMANDS = {
     "convert": "hsi_app.cli.convert",
     "degrade": "hsi_app.cli.degrade",
     "restore": "hsi_app.cli.restore",
+    "batch": "hsi_app.cli.batch",
     "unmix": "hsi_app.cli.unmix",
     "fuse": "hsi_app.cli.fuse",
     "score": "hsi_app.cli.score",

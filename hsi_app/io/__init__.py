@@ -15,7 +15,8 @@ import numpy as np
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
-from hsi_app.errors import FormatError, HsiError, OutputError
+from hsi_app.errors import OutputError
+from hsi_app.io.damage import readable
 from hsi_app.io.formats import FORMATS, Format, format_by_extension, format_to_read, load, split_array
 from hsi_app.tiling import strips
 
@@ -70,21 +71,9 @@ def open_cube(path: str | Path, *, wavelengths: bool = True, lazy: bool = True) 
         If the file is missing, damaged, of no known format or holds no cube; the line says what to do.
     """
     file, array = split_array(path)
-    try:
+    with readable(path):
         cube: Cube = load(format_to_read(file).open)(file, array, wavelengths)
         return cube if lazy else replace(cube, values=np.asarray(cube.values[:, :, :]))
-    except FormatError:
-        raise
-    except HsiError as error:
-        raise FormatError(f"'{path}': {error}") from error
-    except PermissionError as error:
-        raise FormatError(f"'{file}' may not be read; ask its owner for permission.") from error
-    except MemoryError as error:
-        raise FormatError(
-            f"'{path}' does not fit in memory, and its format is read whole; convert it first."
-        ) from error
-    except OSError as error:
-        raise FormatError(f"'{file}' cannot be read ({error}); it may be damaged.") from error
 
 
 def can_read(path: str | Path) -> bool:
@@ -96,7 +85,7 @@ def can_read(path: str | Path) -> bool:
         file, _ = split_array(path)
         found = format_to_read(file)
         return True if found.peek is None else bool(load(found.peek)(file))
-    except (HsiError, OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, ImportError):
+    except Exception:
         return False
 
 
@@ -110,8 +99,9 @@ def list_arrays(path: str | Path) -> list[tuple[str, tuple[int, ...], str]]:
     if found.arrays is None:
         cube = open_cube(file)
         return [(cube.name, cube.shape, str(cube.dtype))]
-    listed: list[tuple[str, tuple[int, ...], str]] = load(found.arrays)(file)
-    return listed
+    with readable(file):
+        listed: list[tuple[str, tuple[int, ...], str]] = load(found.arrays)(file)
+        return listed
 
 
 def read_mask(path: str | Path) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hsi_app.bands import BandAxis
 from hsi_app.errors import FormatError
+from hsi_app.io.damage import MOST_BANDS
 from hsi_app.io.wavelengths import VECTOR_NAMES, WIDTH_NAMES, to_nm
 
 # Names by which the community calls its cubes, the surest first.
@@ -30,6 +31,12 @@ class ArrayInfo:
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its values."""
+        # Python integers: sizes out of a damaged header must not wrap around.
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def is_real(self) -> bool:
@@ -125,7 +132,7 @@ def choose(
     if cubes:
         best = max(cubes, key=likeness)
         told = len(cubes) > 1
-        return _with_axes(best, vectors, (band_axes or {}).get(best.name), told=told)
+        return _with_axes(best, vectors, (band_axes or {}).get(best.name), path, told=told)
     choice = _matrix(candidates, scalars, squares=squares) or _plain_image(candidates, named=name is not None)
     if choice is None:
         many = f"'{path}' holds no array that is clearly a cube: {_listing(candidates)}"
@@ -133,13 +140,17 @@ def choose(
     return choice
 
 
-def _with_axes(info: ArrayInfo, vectors: Mapping[str, int], axis_named: int | None, *, told: bool) -> Choice:
+def _with_axes(
+    info: ArrayInfo, vectors: Mapping[str, int], axis_named: int | None, path: object, *, told: bool
+) -> Choice:
     shape = info.squeezed
     notes = [f"array '{info.name}' taken as the cube"] if told else []
     matching = [axis for axis in (2, 0, 1) if shape[axis] in vectors.values()]
     if axis_named is not None:
         matching = [axis_named]
     band = matching[0] if matching else 2
+    if shape[band] > MOST_BANDS:
+        raise FormatError(f"'{path}' has {shape[band]} bands in '{info.name}'; more than {MOST_BANDS} are no cube.")
     rows_and_cols = tuple(axis for axis in range(3) if axis != band)
     if not matching:
         notes.append(f"bands taken from the last axis of {'x'.join(map(str, shape))}")

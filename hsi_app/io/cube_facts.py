@@ -71,7 +71,7 @@ def cube_from_facts(values: ArrayLike, facts: Mapping[str, Any], path: Path, kin
     return Cube(
         values=values,
         bands=BandAxis(count, centres, widths, bad, None if names is None else tuple(names)),
-        nodata=facts.get("nodata"),
+        nodata=None if facts.get("nodata") is None else float(facts["nodata"]),
         georef=georef,
         gain=column("gain", 1.0),
         offset=column("offset", 0.0),

@@ -6,7 +6,6 @@ import gzip
 import os
 import re
 import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from hsi_app.bands import BandAxis
 from hsi_app.cube import ArrayLike, Cube
 from hsi_app.errors import FormatError
+from hsi_app.io.damage import check_claim, readable
 from hsi_app.io.envi_header import COMPLEX_CODES, DTYPES, as_lines, as_list, as_names, read_header, whole
 from hsi_app.io.lazy import INTERLEAVES, RawValues
 from hsi_app.io.map_frame import parse_map_info
@@ -168,8 +168,10 @@ def _values(
         raise FormatError(f"'{data}' cannot be read ({error.strerror or error}).") from error
     if packed and trailer != needed % 2**32:
         packed = False
+    if packed:
+        check_claim(data, needed)
     if packed and needed <= UNPACK_LIMIT_BYTES:
-        return _unpacked(data, shape, dtype, interleave, offset)
+        return _unpacked(data, shape, dtype, interleave, offset, needed)
     if not packed and size < needed:
         raise FormatError(
             f"'{header}' needs {needed} bytes ({shape[0]} bands x {shape[1]} lines x {shape[2]} samples of"
@@ -185,13 +187,13 @@ def _values(
 
 
 def _unpacked(
-    data: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], interleave: str, offset: int
+    data: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], interleave: str, offset: int, needed: int
 ) -> np.ndarray:
-    try:
-        with gzip.open(data) as file:
-            raw = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise FormatError(f"'{data}' is a damaged gzip stream ({error}); fetch it again.") from error
+    with readable(data, "a gzip stream"), gzip.open(data) as file:
+        # No more than the header needs, however much the stream would unpack to.
+        raw = file.read(needed)
+    if len(raw) < needed:
+        raise FormatError(f"'{data}' unpacks to {len(raw)} bytes, not {needed}; fetch it again.")
     order = INTERLEAVES[interleave]
     stored = np.frombuffer(raw, dtype, offset=offset).reshape([shape[axis] for axis in order])
     return np.ascontiguousarray(stored.transpose(np.argsort(order)), dtype.newbyteorder("="))

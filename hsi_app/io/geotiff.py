@@ -17,6 +17,7 @@ from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
 from hsi_app.errors import FormatError
 from hsi_app.georef import GeoRef
+from hsi_app.io.damage import readable
 from hsi_app.io.lazy import LazyValues, Span
 from hsi_app.io.map_frame import comparable_crs
 from hsi_app.io.wavelengths import from_names, nm_per_unit, to_nm
@@ -43,16 +44,12 @@ def unplaced_is_fine() -> Iterator[None]:
 def opened(path: str | Path) -> Iterator[Any]:
     """A rasterio dataset, closed afterwards. Raises FormatError where GDAL cannot read it."""
     import rasterio
-    from rasterio.errors import RasterioError
 
-    try:
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
-            with unplaced_is_fine():
-                dataset = rasterio.open(path, sharing=False)
-            with dataset:
-                yield dataset
-    except RasterioError as error:
-        raise FormatError(f"'{path}' cannot be read ({' '.join(str(error).split())[:200]}).") from error
+    with readable(path), rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+        with unplaced_is_fine():
+            dataset = rasterio.open(path, sharing=False)
+        with dataset:
+            yield dataset
 
 
 @dataclass(frozen=True)
@@ -153,7 +150,7 @@ def _same(column: Sequence[float]) -> float | np.ndarray:
 def _own_facts(dataset: Any) -> dict[str, Any]:
     try:
         found = json.loads(dataset.tags().get(FACTS_TAG, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -16,6 +16,7 @@ from hsi_app.errors import FormatError
 from hsi_app.georef import GeoRef
 from hsi_app.io.arrays import ArrayInfo, Choice, band_axis, choose, is_vector, vector_lengths
 from hsi_app.io.cube_facts import cube_from_facts
+from hsi_app.io.damage import check_room, readable
 from hsi_app.io.lazy import LazyValues, Span
 from hsi_app.io.map_frame import comparable_crs, parse_map_info
 
@@ -29,13 +30,8 @@ def opened(path: str | Path) -> Iterator[Any]:
     """An h5py file, closed afterwards. Raises FormatError where it is damaged."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except FormatError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise FormatError(f"'{path}' cannot be read as HDF5 ({' '.join(str(error).split())[:160]}).") from error
+    with readable(path, "HDF5"), h5py.File(path, "r") as file:
+        yield file
 
 
 @dataclass(frozen=True)
@@ -199,6 +195,7 @@ def _attribute_lengths(file: Any, infos: Sequence[ArrayInfo]) -> dict[str, int]:
 def _values(dataset: Any, path: Path, choice: Choice, reverse: bool) -> ArrayLike:
     info = choice.info
     if choice.grid is not None or not choice.order:
+        check_room(path, info.nbytes)
         whole = np.asarray(dataset[()])
         return np.asarray(choice.arrange(whole.T if reverse else whole))
     long = [k for k, n in enumerate(info.shape) if n != 1] if len(info.shape) > 3 else list(range(3))
@@ -237,7 +234,7 @@ def _georef(file: Any, infos: Sequence[ArrayInfo], path: Path) -> GeoRef | None:
     texts = {
         i.base.replace(" ", "_"): text_of(file[i.name][()])
         for i in infos
-        if i.dtype.kind in "OSU" and np.prod(i.shape) <= 1
+        if i.dtype.kind in "OSU" and np.prod(i.shape) <= 1 and i.dtype.itemsize <= SMALL
     }
     if "map_info" not in texts:
         return None

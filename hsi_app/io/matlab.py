@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,8 @@ from hsi_app.cube import Cube
 from hsi_app.errors import FormatError
 from hsi_app.io import hdf5
 from hsi_app.io.arrays import ArrayInfo, band_axis, choose, is_vector, vector_lengths
+from hsi_app.io.damage import BoundedFile, check_room, readable
+from hsi_app.io.matlab_claims import check_claims
 
 _CLASSES = {
     "double": "f8", "single": "f4", "int8": "i1", "int16": "i2", "int32": "i4", "int64": "i8",
@@ -22,22 +20,6 @@ _CLASSES = {
 }  # fmt: skip
 # Structures within structures deeper than this are no place for a cube.
 _DEPTH = 4
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """SciPy's many errors on damaged files as ours."""
-    from scipy.io.matlab import MatReadError
-
-    try:
-        yield
-    except FormatError:
-        raise
-    except (
-        MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError,
-        OverflowError, UnicodeError, AttributeError, zlib.error, struct.error,
-    ) as error:  # fmt: skip
-        raise FormatError(f"'{path}' cannot be read as MATLAB ({' '.join(str(error).split())[:160]}).") from error
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -51,8 +33,9 @@ def _listed(path: Path) -> tuple[list[ArrayInfo], list[str]]:
     """Arrays at the top of the file, and names of its structures."""
     from scipy.io import whosmat
 
-    with _readable(path):
-        found = whosmat(str(path))
+    with readable(path, "MATLAB"), BoundedFile(path) as file:
+        check_claims(path)
+        found = whosmat(file)
     infos = [
         ArrayInfo(name, tuple(int(n) for n in shape), np.dtype(_CLASSES[kind]))
         for name, shape, kind in found
@@ -64,8 +47,8 @@ def _listed(path: Path) -> tuple[list[ArrayInfo], list[str]]:
 def _load(path: Path, names: list[str]) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    with _readable(path):
-        loaded: dict[str, Any] = loadmat(str(path), variable_names=names)
+    with readable(path, "MATLAB"), BoundedFile(path) as file:
+        loaded: dict[str, Any] = loadmat(file, variable_names=names)
     return {name: loaded[name] for name in names if name in loaded}
 
 
@@ -120,6 +103,7 @@ def _chosen(
     }
     choice = choose(infos, array, vector_lengths(infos), scalars, path)
     name = choice.info.name
+    check_room(path, choice.info.nbytes)
     loaded = values[name] if name in values else _load(path, [name])[name]
     cube = choice.arrange(loaded)
     vectors = {i.name: np.asarray(values[i.name]) for i in infos if i.name in values and is_vector(i.shape)}

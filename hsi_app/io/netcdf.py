@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from hsi_app.cube import ArrayLike, Cube
-from hsi_app.errors import FormatError
 from hsi_app.georef import GeoRef
 from hsi_app.io import hdf5
 from hsi_app.io.arrays import ArrayInfo, Choice, band_axis, choose, is_vector, vector_lengths
+from hsi_app.io.damage import BoundedFile, check_room, readable
 from hsi_app.io.lazy import LazyValues, Span
 from hsi_app.io.map_frame import comparable_crs
 
@@ -28,16 +28,11 @@ def _opened3(path: str | Path) -> Iterator[Any]:
     """A NetCDF 3 file. Raises FormatError where it is damaged."""
     from scipy.io import netcdf_file
 
-    try:
+    with readable(path, "NetCDF"), warnings.catch_warnings(), BoundedFile(path) as stream:
+        warnings.simplefilter("ignore", RuntimeWarning)
         # Mapped only while open: without a map SciPy would read every variable at once.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            with netcdf_file(path, "r", mmap=True) as file:
-                yield file
-    except FormatError:
-        raise
-    except (OSError, TypeError, ValueError, KeyError, IndexError, AssertionError, OverflowError) as error:
-        raise FormatError(f"'{path}' cannot be read as NetCDF ({' '.join(str(error).split())[:160]}).") from error
+        with netcdf_file(stream, "r", mmap=True) as file:
+            yield file
 
 
 @dataclass(frozen=True)
@@ -165,6 +160,7 @@ def _values(path: Path, choice: Choice) -> ArrayLike:
                 whole = np.array(file.variables[info.name].data)
         else:
             with hdf5.opened(path) as file:
+                check_room(path, info.nbytes)
                 whole = np.asarray(file[info.name][()])
         return choice.arrange(whole)
     long = [k for k, n in enumerate(info.shape) if n != 1] if len(info.shape) > 3 else [0, 1, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import Any, final
@@ -13,19 +14,24 @@ from hsi_app.bands import BandAxis
 from hsi_app.cube import ArrayLike, Cube
 from hsi_app.errors import FormatError
 from hsi_app.io.arrays import ArrayInfo, band_axis, choose, is_vector, vector_lengths
+from hsi_app.io.damage import check_claim, check_room, readable
 from hsi_app.io.lazy import RawValues
 from hsi_app.io.raw_writing import RawSamples
 from hsi_app.io.writing import BlockWriter, Plan
 
-# What zipfile, NumPy's header parser and zlib raise on damaged files.
-_FAULTS = (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, SyntaxError, RuntimeError, NotImplementedError)
+# Vectors and texts beside a cube are small; anything longer is data.
+SMALL_BYTES = 2**19
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, Fortran order and number type; the file stands at the first sample afterwards."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except MemoryError:
+        # So Python's parser calls brackets that nest too deep.
+        raise ValueError("its header is no description of an array") from None
     return tuple(int(n) for n in shape), bool(fortran), dtype
 
 
@@ -36,15 +42,12 @@ def open_npy(path: Path, array: str | None, wavelengths: bool) -> Cube:
     """
     if array is not None:
         raise FormatError(f"'{path}' holds one array only; open it without '::{array}'.")
-    try:
-        with open(path, "rb") as file:
-            shape, fortran, dtype = _header(file)
-            offset = file.tell()
-    except _FAULTS as error:
-        raise FormatError(f"'{path}' is not a readable .npy file ({_short(error)}).") from error
+    with readable(path, "a .npy file"), open(path, "rb") as file:
+        shape, fortran, dtype = _header(file)
+        offset = file.tell()
     info = ArrayInfo(path.stem, shape, dtype)
     choice = choose([info], path.stem, {}, {}, path, squares=False)
-    needed = offset + int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
+    needed = offset + info.nbytes
     size = path.stat().st_size
     if size < needed:
         raise FormatError(f"'{path}' needs {needed} bytes for {shape} {dtype} but has {size}; fetch it again.")
@@ -61,23 +64,18 @@ def _cube(path: Path, values: ArrayLike, axis: BandAxis, facts: dict[str, Any], 
     return Cube(values=values, bands=axis, name=path.stem, source=str(path), facts=facts, history=notes)
 
 
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
-
-
 def _infos(path: Path) -> list[ArrayInfo]:
-    """Arrays of an archive, by their headers."""
+    """Arrays of an archive, by their headers, none larger than the file may hold."""
     infos = []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                if member.endswith(".npy"):
-                    with archive.open(member) as file:
-                        # A header is short; its reader wants a file it can read in small bites.
-                        shape, _, dtype = _header(io.BytesIO(file.read(2**16)))
-                    infos.append(ArrayInfo(member[: -len(".npy")], shape, dtype))
-    except _FAULTS as error:
-        raise FormatError(f"'{path}' is not a readable .npz archive ({_short(error)}).") from error
+    with readable(path, "a .npz archive"), zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            if member.endswith(".npy"):
+                with archive.open(member) as file:
+                    # A header is short; its reader wants a file it can read in small bites.
+                    shape, _, dtype = _header(io.BytesIO(file.read(2**16)))
+                info = ArrayInfo(member[: -len(".npy")], shape, dtype)
+                check_claim(path, info.nbytes)
+                infos.append(info)
     return infos
 
 
@@ -94,25 +92,21 @@ def open_npz(path: Path, array: str | None, wavelengths: bool) -> Cube:
     Raises FormatError where it is damaged or no array is clearly the cube.
     """
     infos = _infos(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            small = [i for i in infos if not i.dtype.hasobject and int(np.prod(i.shape, dtype=object)) <= 2**16]
-            scalars = {i.base: float(archive[i.name].reshape(-1)[0]) for i in small if i.is_real and _is_one(i)}
-            choice = choose(infos, array, vector_lengths(infos), scalars, path, squares=False)
-            values = choice.arrange(archive[choice.info.name])
-            vectors = {i.name: archive[i.name] for i in small if i.is_real and is_vector(i.shape)}
-            texts = {i.name: str(archive[i.name]) for i in small if i.dtype.kind == "U" and not i.shape}
-    except FormatError:
-        raise
-    except _FAULTS as error:
-        raise FormatError(f"'{path}' is damaged ({_short(error)}); fetch it again.") from error
+    with readable(path, "a .npz archive"), np.load(path, allow_pickle=False) as archive:
+        small = [i for i in infos if not i.dtype.hasobject and i.nbytes <= SMALL_BYTES]
+        scalars = {i.base: float(archive[i.name].reshape(-1)[0]) for i in small if i.is_real and _is_one(i)}
+        choice = choose(infos, array, vector_lengths(infos), scalars, path, squares=False)
+        check_room(path, choice.info.nbytes)
+        values = choice.arrange(archive[choice.info.name])
+        vectors = {i.name: archive[i.name] for i in small if i.is_real and is_vector(i.shape)}
+        texts = {i.name: str(archive[i.name]) for i in small if i.dtype.kind == "U" and not i.shape}
     axis, notes = band_axis(values.shape[0], vectors, {}, wavelengths)
     facts: dict[str, Any] = {"format": "NumPy archive", "array": choice.info.name, **texts}
     return _cube(path, values, axis, facts, (*choice.notes, *notes))
 
 
 def _is_one(info: ArrayInfo) -> bool:
-    return int(np.prod(info.shape, dtype=object)) == 1
+    return math.prod(info.shape) == 1
 
 
 def looks_like_cube(path: Path) -> bool:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
-from hsi_app.errors import FormatError, HsiError, OutputError
+from hsi_app.errors import FormatError, OutputError
 from hsi_app.files import check_target, write_bytes, write_text
+from hsi_app.io import numpy_files
+from hsi_app.io.damage import readable
 from hsi_app.io.envi import find_pair, open_envi
 from hsi_app.io.envi_header import as_names, format_entry, read_header
 from hsi_app.io.spectra_table import LABEL_NAMES, format_table, lengths, numbered, read_table
@@ -24,11 +23,6 @@ from hsi_app.io.writing import output_error
 from hsi_app.library import FILL, SpectralLibrary
 
 MATRIX_NAMES = ("spectra", "endmembers", "library", "reflectance", "m", "e", "d")
-# What zipfile, zlib, csv and NumPy's header parser raise on damaged files.
-FAULTS = (
-    OSError, ValueError, KeyError, IndexError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError,
-    zipfile.BadZipFile, zlib.error, csv.Error, TokenError,
-)  # fmt: skip
 
 
 def read_library(path: str | Path) -> SpectralLibrary:
@@ -55,15 +49,8 @@ def read_library(path: str | Path) -> SpectralLibrary:
     reader = readers.get(file.suffix.lower())
     if reader is None:
         raise FormatError(f"'{path}' is no library by its name; there are {', '.join(sorted(readers))}.")
-    try:
+    with readable(path, "a spectral library"):
         return reader(file)
-    except FormatError:
-        raise
-    except HsiError as error:
-        raise FormatError(f"'{path}': {error}") from error
-    except FAULTS as error:
-        short = " ".join(str(error).split())[:120] or type(error).__name__
-        raise FormatError(f"'{path}' cannot be read as a spectral library ({short}).") from error
 
 
 def _read_envi(path: Path) -> SpectralLibrary:
@@ -106,6 +93,8 @@ def _names_of(entries: Mapping[str, str], count: int, header: Path) -> tuple[str
 
 
 def _read_npz(path: Path) -> SpectralLibrary:
+    if zipfile.is_zipfile(path):
+        numpy_files.arrays(path)  # none of them larger than the file may hold
     with path.open("rb") as handle:
         archive = np.load(handle, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):

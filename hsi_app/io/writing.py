@@ -224,9 +224,10 @@ class CubeWriter:
     def _publish(self) -> None:
         assert self._block_writer is not None
         assert self._hidden is not None
-        short = np.flatnonzero(self._written < self.plan.shape[2])
-        if short.size:
-            raise OutputError(f"{short.size} rows of '{self.path}' were left unwritten (first: {short[0]}).")
+        for rows, how in ((self._written < self.plan.shape[2], "left unwritten"),
+                          (self._written > self.plan.shape[2], "written twice")):  # fmt: skip
+            if rows.any():
+                raise OutputError(f"{rows.sum()} rows of '{self.path}' were {how} (first: {np.argmax(rows)}).")
         try:
             writer, self._block_writer = self._block_writer, None
             writer.finish()

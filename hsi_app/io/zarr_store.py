@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,28 +11,15 @@ from typing import Any, final
 import numpy as np
 
 from hsi_app.cube import Cube
-from hsi_app.errors import FormatError
 from hsi_app.io.arrays import ArrayInfo, band_axis, choose, is_vector, vector_lengths
 from hsi_app.io.cube_facts import AXES, cube_from_facts, facts_of
+from hsi_app.io.damage import check_room, readable
 from hsi_app.io.lazy import LazyValues, Span
 from hsi_app.io.writing import BlockWriter, Plan
 
 # Chunks that suit both a map of few bands and the spectra of a small window: 4 MiB of float32.
 CHUNK = (16, 256, 256)
 SMALL = 2**16
-
-
-@contextmanager
-def _readable(path: str | Path) -> Iterator[None]:
-    """Zarr's errors about damaged stores as ours."""
-    from zarr.errors import BaseZarrError
-
-    try:
-        yield
-    except FormatError:
-        raise
-    except (BaseZarrError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise FormatError(f"'{path}' cannot be read as Zarr ({' '.join(str(error).split())[:160]}).") from error
 
 
 @dataclass(frozen=True)
@@ -58,7 +44,7 @@ class ZarrValues(LazyValues):
         """See LazyValues."""
         import zarr
 
-        with _readable(self.path):
+        with readable(self.path, "Zarr"):
             array: Any = zarr.open(self.path, mode="r", path=self.name or None)
             low, high = min(bands), max(bands) + 1
             if list(bands) == list(range(low, high)):
@@ -92,7 +78,7 @@ def open_zarr(path: Path, array: str | None, wavelengths: bool) -> Cube:
     """
     import zarr
 
-    with _readable(path):
+    with readable(path, "Zarr"):
         store: Any = zarr.open(str(path), mode="r")
         infos = _infos(store)
         single = isinstance(store, zarr.Array)
@@ -109,6 +95,7 @@ def open_zarr(path: Path, array: str | None, wavelengths: bool) -> Cube:
         if not single:
             item = store[choice.info.name]
         if len(choice.info.shape) != 3 or len(choice.order) != 3:
+            check_room(path, choice.info.nbytes)
             cube_values: Any = choice.arrange(np.asarray(item[...]))
         else:
             sizes = tuple(choice.info.shape[axis] for axis in choice.order)
@@ -132,7 +119,7 @@ def arrays(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     """Name, shape and number type of each array; a store that is one array is called after its folder."""
     import zarr
 
-    with _readable(path):
+    with readable(path, "Zarr"):
         return [(i.name or path.stem, i.shape, str(i.dtype)) for i in _infos(zarr.open(str(path), mode="r"))]
 
 
@@ -140,7 +127,7 @@ def looks_like_zarr(path: Path) -> bool:
     """Whether the folder holds an array of three axes."""
     import zarr
 
-    with _readable(path):
+    with readable(path, "Zarr"):
         return any(i.is_real and len(i.squeezed) == 3 for i in _infos(zarr.open(str(path), mode="r")))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hsi_app.cube import Cube
 from hsi_app.report.charts import data_uri
-from hsi_app.report.sampling import centre, thumbnail
+from hsi_app.report.sampling import THUMBNAIL_PX, centre, thumbnail
 
 if TYPE_CHECKING:
     from hsi_app.runner import Result
@@ -94,9 +94,9 @@ def gallery(result: Result, band: int, reference: Cube | None = None) -> list[Ro
     return rows
 
 
-def false_colour(cube: Cube, title: str) -> Picture:
-    """One picture of a cube in natural colours where its bands allow, NaN see-through."""
-    image = thumbnail(cube, cube.axis.composite()).values
+def false_colour(cube: Cube, title: str, side_px: int = THUMBNAIL_PX) -> Picture:
+    """One picture of a cube in natural colours where its bands allow, NaN see-through, at most ``side_px`` a side."""
+    image = thumbnail(cube, cube.axis.composite(), side_px=side_px).values
     return _picture(_stretch(image, *_span(image, image)), title)
 
 

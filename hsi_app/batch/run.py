@@ -1,0 +1,184 @@
+"""A whole batch, from what was asked to the page that tells how it went."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hsi_app.batch.driver import Listener, Rules, Tally, clear_left_overs, drive, opened
+from hsi_app.batch.estimate import Estimate, estimated
+from hsi_app.batch.executors import Kind, open_backend
+from hsi_app.batch.items import DEFAULT_NAME, HIDDEN, gather
+from hsi_app.batch.journal import read_journals
+from hsi_app.batch.lease import Shard
+from hsi_app.batch.page import NAME, write_summary
+from hsi_app.batch.planning import Existing, Planned, plan
+from hsi_app.errors import ParameterError
+from hsi_app.jobs import Progress
+from hsi_app.recipe import Recipe, write_recipe
+
+# What the driver takes beside its workers, and the least a worker can begin with.
+DRIVER_BYTES, LEAST_BYTES = 320 * 2**20, 2**30
+# Without --memory: this share of all memory, whatever is free now, so that tiles are the same tomorrow.
+MEMORY_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is asked of a batch; see the options of ``hsi-app batch``.
+
+    memory : bytes for all workers of this machine and the driver together; of a cluster, for each scene; None: a share
+        of all there is
+    """
+
+    steps: Recipe
+    inputs: tuple[str, ...]
+    folder: Path
+    recipe: str = "recipe"
+    name: str = DEFAULT_NAME
+    recursive: bool = False
+    patterns: tuple[str, ...] = ()
+    existing: Existing = "skip"
+    workers: int = 1
+    kind: Kind = "inline"
+    scheduler: str | None = None
+    threads: int | None = None
+    shard: tuple[int, int] = (1, 1)
+    retries: int = 1
+    timeout_s: float | None = None
+    fail_fast: bool = False
+    device: str = "auto"
+    memory: int | None = None
+
+    @property
+    def unit_memory(self) -> int:
+        """Bytes that one scene may take, the worker itself included.
+
+        Raises ParameterError if that is too little to begin with.
+        """
+        import psutil
+
+        memory = int(MEMORY_SHARE * psutil.virtual_memory().total) if self.memory is None else self.memory
+        if self.scheduler is None and self.kind != "inline":
+            memory = (memory - DRIVER_BYTES) // self.workers
+        if memory < LEAST_BYTES:
+            raise ParameterError(
+                f"{memory / 2**30:.2f} GiB for each of {self.workers} workers; they need 1 GiB: give more --memory, or"
+                " fewer --workers."
+            )
+        return memory
+
+    @property
+    def page(self) -> Path:
+        """Where the summary lies at the end."""
+        return self.folder / f"{NAME}{Shard(*self.shard).suffix}.html"
+
+    @property
+    def rules(self) -> Rules:
+        """For the driver."""
+        threads = self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        return Rules(self.retries, self.timeout_s, self.fail_fast, self.device, self.unit_memory, threads)
+
+
+def _planned(asked: Batch) -> list[Planned]:
+    items = gather(
+        asked.inputs, asked.folder, recipe=asked.recipe, name=asked.name, recursive=asked.recursive,
+        patterns=asked.patterns,
+    )  # fmt: skip
+    number, count = asked.shard
+    known = read_journals(asked.folder / HIDDEN)
+    return plan(
+        items[number - 1 :: count], asked.steps, asked.folder, known, memory=asked.unit_memory, existing=asked.existing
+    )
+
+
+def prepare_batch(asked: Batch, *, estimate: bool) -> tuple[list[Planned], Estimate]:
+    """What would be done, without doing it; ``estimate`` may restore a small piece of a scene, in memory.
+
+    Raises ParameterError as ``gather`` does.
+    """
+    planned = _planned(asked)
+    known = read_journals(asked.folder / HIDDEN)
+    return planned, estimated(planned, known, asked.folder, asked.workers, measure=estimate)
+
+
+def carry_out_batch(
+    asked: Batch,
+    *,
+    tell: Listener = lambda name, event, facts: None,
+    say: Callable[[str], object] = lambda line: None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> tuple[list[Planned], Tally]:
+    """Do it, and write the summary.
+
+    Parameters
+    ----------
+    tell : what happens to each scene, see ``drive``; before, ('', 'plan', {'scenes': count})
+    say : told a line now and then
+    is_stopped : asked twice a second
+
+    Returns
+    -------
+    The plan, and what became of it.
+
+    Raises
+    ------
+    ParameterError, CapabilityError, OutputError
+        If the inputs, the recipe, the cluster or the output folder are not as they must be.
+    """
+    unit_memory = asked.unit_memory  # too little is said before anything is made
+    gather(asked.inputs, asked.folder, recipe=asked.recipe, name=asked.name, recursive=asked.recursive,
+           patterns=asked.patterns)  # fmt: skip
+    shard, hidden = Shard(*asked.shard), asked.folder / HIDDEN
+    with opened(asked.folder, shard) as (lease, journal):
+        planned = _planned(asked)
+        tell("", "plan", {"scenes": len(planned), "memory": unit_memory})
+        clear_left_overs(asked.folder, planned)
+        with suppress(OSError):
+            write_recipe(asked.steps, hidden / f"{asked.recipe}.toml", overwrite=True)
+        waiting = sum(one.state in ("to do", "check") for one in planned)
+        # No pool is begun for nothing.
+        kind = asked.kind if waiting else "inline"
+        with open_backend(kind, asked.workers, asked.scheduler if waiting else None) as backend:
+            if backend.told:
+                say(backend.told)
+            tally = drive(
+                planned, asked.folder, lease, journal, backend, asked.rules, tell=tell, is_stopped=is_stopped
+            )  # fmt: skip
+        with suppress(OSError):
+            (hidden / "work").rmdir()
+        write_summary(
+            asked.folder, planned, read_journals(hidden), asked.steps.to_toml(), tally.why, shard.suffix
+        )  # fmt: skip
+    return planned, tally
+
+
+@dataclass
+class Progresses:
+    """How far a batch is, from what its listener is told."""
+
+    total: int = 1
+    finished: int = 0
+    failed: int = 0
+    shares: dict[str, float] = field(default_factory=dict)
+
+    def begin(self, total: int) -> None:
+        """There are so many scenes."""
+        self.total = max(total, 1)
+
+    def after(self, name: str, event: str, facts: dict[str, Any]) -> Progress:
+        """The progress of all after an event of one."""
+        if event in ("done", "same", "failed", "stopped"):
+            self.finished += 1
+            self.failed += event == "failed"
+            self.shares.pop(name, None)
+        elif event == "progress":
+            with suppress(KeyError, TypeError, ValueError):
+                self.shares[name] = float(facts["fraction"])
+        fraction = min((self.finished + sum(self.shares.values())) / self.total, 1.0)
+        failures = f", {self.failed} failed" if self.failed else ""
+        return Progress(fraction, f"{self.finished} of {self.total}{failures}", 0.0, None)
