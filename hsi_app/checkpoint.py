@@ -84,6 +84,23 @@ class Checkpoint:
             self._goes_on = self._plan() is not None
             yield self
 
+    @contextmanager
+    def prepared_for(self, facts: Mapping[str, Any], job: Job) -> Iterator[None]:
+        """As ``claimed``, but left as it is at a good end too: others go on with it."""
+        self._job = job
+        with self._files.claimed(facts, clears=False):
+            yield
+
+    @contextmanager
+    def joined(self, job: Job) -> Iterator[None]:
+        """Use it beside other processes that do their share of a run that was prepared.
+
+        Raises CheckpointError if none was, or a process uses it alone.
+        """
+        self._job = job
+        with self._files.joined():
+            yield
+
     def step(self, number: int) -> Checkpoint:
         """The checkpoint of one step of several, inside this one."""
         return Checkpoint(self.folder / f"step{number}", is_step=True)
@@ -121,6 +138,10 @@ class Checkpoint:
         values = tensors.pop("values").numpy()
         extras = {name.removeprefix(_EXTRA): t.numpy() for name, t in tensors.items()} if with_extras else None
         return Piece(values, extras, facts["trace"])
+
+    def has_tile(self, tile: Tile) -> bool:
+        """True where a finished tile was kept; whether it is whole shows when it is read."""
+        return self._path(_name(tile)).exists()
 
     def keep_tile(self, tile: Tile, piece: Piece) -> None:
         """Keep a finished tile; what was kept on the way to it is no longer needed."""

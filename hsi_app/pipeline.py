@@ -70,6 +70,12 @@ class Pipeline:
             lambda window, block: sink.write(window, self._protected(window, block)), job, self.optics.scale,
         )  # fmt: skip
 
+    def keep_tile(self, tile: Tile, job: Job) -> None:
+        """Restore one tile for the checkpoint alone, unless it has it."""
+        if self._checkpoint is not None and self._checkpoint.has_tile(tile):
+            return
+        self._restore_tile(tile, *self.scene.tensors(tile.read), job)
+
     def _restore_tile(self, tile: Tile, values: torch.Tensor, valid: torch.Tensor, job: Job) -> np.ndarray:
         placed, checkpoint = tile.scaled(self.optics.scale), self._checkpoint
         if not bool(valid.any()):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hsi_app.cube import Cube
     from hsi_app.jobs import Job
-    from hsi_app.runner import Result
+    from hsi_app.runner import Result, Settings
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -240,13 +240,9 @@ def run_recipe(
     """
     from hsi_app.checkpoint import claimed
     from hsi_app.jobs import Job
-    from hsi_app.runner import Settings, restore
+    from hsi_app.runner import restore
 
     job = job or Job(seed=recipe.seed)
-    settings = Settings(
-        device=device, memory=memory, seed=job.seed, bad_bands=recipe.bad_bands,
-        tile=recipe.tile, program=program,
-    )  # fmt: skip
     count, current, records = len(recipe.steps), cube, []
     # Of several steps the first ones' state is needed until the last is done. Each checks all that decides its numbers.
     names = {"method": ", then ".join(step.method for step in recipe.steps)}
@@ -257,12 +253,9 @@ def run_recipe(
         for n, step in enumerate(recipe.steps):
             is_last = n == count - 1
             between = Path(folder) / f"step{n + 1}.hdr" if _streams(cube, recipe, memory) else None
-            # Keeping what was observed means nothing but where gaps are filled.
-            task = find_method(step.method, "restore").check_task(step.task)
-            keep = recipe.keep_observed if task == "inpaint" else None
             result = restore(
                 current, step.method, step.params,
-                replace(settings, task=task, keep_observed=keep, **recipe.optics(task)),
+                step_settings(recipe, step, device=device, memory=memory, seed=job.seed, program=program),
                 mask=mask if n == 0 else None, out=out if is_last else between, overwrite=overwrite,
                 job=job.part(n / count, 1 / count), checkpoint=checkpoint if kept is None else kept.step(n + 1),
             )  # fmt: skip
@@ -278,6 +271,21 @@ def run_recipe(
 
         cube = interpolated(cube, scale)
     return replace(result, observed=cube, record=record, scale=scale)
+
+
+def step_settings(
+    recipe: Recipe, step: Step, *, device: str, memory: int | None, seed: int, program: int | None = None
+) -> Settings:
+    """How a step of a recipe runs; the other arguments are as in ``runner.Settings``."""
+    from hsi_app.runner import Settings
+
+    task = find_method(step.method, "restore").check_task(step.task)
+    # Keeping what was observed means nothing but where gaps are filled.
+    keep = recipe.keep_observed if task == "inpaint" else None
+    return Settings(
+        device=device, memory=memory, seed=seed, bad_bands=recipe.bad_bands, tile=recipe.tile, program=program,
+        task=task, keep_observed=keep, **recipe.optics(task),
+    )  # fmt: skip
 
 
 def _streams(cube: Cube, recipe: Recipe, memory: int | None) -> bool:

@@ -49,8 +49,22 @@ class RunFolder:
         return self._lock is not None
 
     @contextmanager
-    def claimed(self, facts: Mapping[str, Any]) -> Iterator[None]:
-        """Hold it for the run that ``facts`` (JSON values by name) tell of; cleared at a good end.
+    def joined(self) -> Iterator[None]:
+        """Hold it beside others that work on the same run, which was begun before; nothing is cleared.
+
+        Raises CheckpointError if no run was begun in it, or a process holds it alone.
+        """
+        if not (self.path / _RUN).is_file():
+            raise CheckpointError(f"'{self.path}' holds no run that could be joined.")
+        self._lock = _locked(self.path / _LOCK, shared=True)
+        try:
+            yield
+        finally:
+            self._release()
+
+    @contextmanager
+    def claimed(self, facts: Mapping[str, Any], *, clears: bool = True) -> Iterator[None]:
+        """Hold it for the run that ``facts`` (JSON values by name) tell of; cleared at a good end, if it ``clears``.
 
         Raises
         ------
@@ -66,7 +80,8 @@ class RunFolder:
                 reason = error.strerror or error
                 raise CheckpointError(f"'{self.path}' cannot be used: {reason}; choose another folder.") from error
             yield
-            self._clear()
+            if clears:
+                self._clear()
         finally:
             self._release()
 
@@ -127,10 +142,10 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-def _locked(path: Path) -> IO[str] | None:
+def _locked(path: Path, *, shared: bool = False) -> IO[str] | None:
     """A lock of this process, None where there are none; CheckpointError if it is taken."""
     try:
-        return lock_file(path)
+        return lock_file(path, shared=shared)
     except BlockingIOError:
         raise CheckpointError(
             f"'{path.parent}' is in use by a run that is still going; wait for it or choose another folder."

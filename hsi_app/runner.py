@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,17 +16,20 @@ from hsi_app.cube import Cube
 from hsi_app.errors import ParameterError
 from hsi_app.fingerprint import run_facts
 from hsi_app.jobs import Job
-from hsi_app.methods.registry import MethodSpec
+from hsi_app.methods.registry import Extent, MethodSpec
 from hsi_app.methods.registry import method as find_method
-from hsi_app.optics import SCALED_TASKS, optics_of
+from hsi_app.optics import SCALED_TASKS, Optics, optics_of
 from hsi_app.params import Parameters
 from hsi_app.pipeline import Pipeline
-from hsi_app.plan import budget_beside, in_tiles_that_fit, memory_as_plan, working_budget
+from hsi_app.plan import budget_beside, in_tiles_that_fit, memory_as_plan, tiles_within, working_budget
 from hsi_app.problem import Shared
 from hsi_app.record import history_line, run_record
 from hsi_app.scene import Scene
 from hsi_app.sinks import Sink, open_sink, refuse_own_input
 from hsi_app.tiling import Tile, Window
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -129,44 +132,22 @@ def restore(
     Cancelled
         If the job was asked to stop; nothing is left behind but the checkpoint.
     """
-    settings = settings or Settings()
-    spec = find_method(method, "restore")
-    params = options if isinstance(options, Parameters) else spec.parameters.parse(options)
-    task = spec.check_task(settings.task)
-    keep_observed = settings.keep_observed if settings.keep_observed is not None else task == "inpaint"
-    if keep_observed and task != "inpaint":
-        raise ParameterError(f"keep-observed leaves '{task}' nothing to change; use it with the task 'inpaint'.")
-    optics = optics_of(task, settings.scale, settings.psf_fwhm)
     if out is not None:
         refuse_own_input(cube, Path(out))
+    asked = _asked(method, options, settings)
+    spec, settings, optics = asked.spec, asked.settings, asked.optics
     job = job or Job(seed=settings.seed)
     started = datetime.now(UTC)
     job.step(0.0, "reading")
-    if task in SCALED_TASKS and settings.scale is None:
+    if asked.task in SCALED_TASKS and settings.scale is None:
         job.note(f"no scale was given; the result is on a grid {optics.scale} times finer.")
 
-    device = devices.choose_device(settings.device)
     budget = working_budget(settings.memory, settings.program)
-    shown, like = _output_grid(cube, optics.scale, history_line(spec, params, task))
+    shown, like = _output_grid(cube, optics.scale, history_line(spec, asked.params, asked.task))
     if out is None and optics.scale > 1:
         budget = budget_beside(4 * int(np.prod(shown.shape, dtype=np.int64)), budget)
-    bands = cube.axis.good if settings.bad_bands == "keep" else np.arange(cube.shape[0])
-    run = spec.load_run()
-
-    def facts() -> dict[str, Any]:
-        chosen = {"task": task, "bad_bands": settings.bad_bands, "keep_observed": keep_observed, "tile": settings.tile}
-        return run_facts(
-            spec, params, {**chosen, **asdict(optics)}, cube=cube, mask=mask, seed=job.seed, device=device,
-            on_strip=lambda: job.step(0.0, "reading"),
-        )  # fmt: skip
-
-    with claimed(checkpoint, facts, job) as kept:
-        scene = Scene(cube, bands, device, mask=mask, budget=budget // 4)
-        shared = _prepared(scene, spec, params, task, job.part(0.02, 0.28), kept)
-        pipeline = Pipeline(
-            scene, shown, spec, params, task, optics, shared, keep_observed, run, shows_extras=out is None,
-            checkpoint=kept,
-        )  # fmt: skip
+    with claimed(checkpoint, lambda: asked.facts(cube, mask, job), job) as kept:
+        pipeline = _pipeline(asked, cube, shown, mask, budget, job, kept, shows_extras=out is None)
         begun = None if kept is None else kept.planned(settings.memory)
         if kept is not None and out is not None:
             kept.clear_unfinished(Path(out))
@@ -182,15 +163,123 @@ def restore(
             sinks[:] = [sink]
 
         tiles = in_tiles_that_fit(
-            scene, optics.widened(spec.extent.for_task(task)), budget, settings.tile, job, work, optics.scale, begun
-        )
+            pipeline.scene, asked.extent, budget, settings.tile, job, work, optics.scale, begun
+        )  # fmt: skip
         extras = pipeline.full_extras() if out is None else {}
         record = run_record(
-            spec, params,
-            {**asdict(settings), **asdict(optics), "task": task, "seed": job.seed, "keep_observed": keep_observed},
-            cube=cube, scene=scene, shared=shared, trace=pipeline.trace, tiles=tiles, job=job, started=started, out=out,
+            spec, asked.params,
+            {**asdict(settings), **asdict(optics), "task": asked.task, "seed": job.seed,
+             "keep_observed": asked.keep_observed},
+            cube=cube, scene=pipeline.scene, shared=pipeline.shared, trace=pipeline.trace, tiles=tiles, job=job,
+            started=started, out=out,
         )  # fmt: skip
         return Result(sinks[0].result(), shown, extras, record, optics.scale)
+
+
+def restore_share(
+    cube: Cube,
+    method: str | MethodSpec,
+    options: Mapping[str, Any] | Parameters | None,
+    settings: Settings,
+    checkpoint: str | Path,
+    share: tuple[int, int] | None,
+    *,
+    mask: np.ndarray | None = None,
+    job: Job | None = None,
+) -> int:
+    """Do a share of the tiles of a restoration, for its checkpoint; ``restore`` with the same arguments finishes it.
+
+    Several processes may each do a share at a time, once one has prepared the run.
+
+    Parameters
+    ----------
+    cube, method, options, settings, mask, job : as in ``restore``, which will write to a file
+    checkpoint : folder of the run
+    share : (number, count): every ``count``-th tile from the one of ``number``, from 0; None prepares the run, and
+        decides on the tiles
+
+    Returns
+    -------
+    How many tiles the run has.
+
+    Raises
+    ------
+    As ``restore``; CheckpointError too if the run was not prepared.
+    """
+    asked = _asked(method, options, settings)
+    job = job or Job(seed=settings.seed)
+    budget = working_budget(settings.memory, settings.program)
+    shown, _ = _output_grid(cube, asked.optics.scale, "")
+    kept = Checkpoint(checkpoint)
+    held = kept.prepared_for(asked.facts(cube, mask, job), job) if share is None else kept.joined(job)
+    with held:
+        pipeline = _pipeline(asked, cube, shown, mask, budget, job, kept, shows_extras=False)
+        tiles = kept.planned(settings.memory)
+        if tiles is None:
+            tiles = tiles_within(pipeline.scene, asked.extent, budget, settings.tile, asked.optics.scale)
+            kept.begin(tiles, settings.memory, None)
+        if share is not None:
+            mine = tiles[share[0] :: share[1]]
+            for number, tile in enumerate(mine):
+                pipeline.keep_tile(tile, job.part(0.3 + 0.7 * number / len(mine), 0.7 / len(mine)))
+        job.step(1.0, "done")
+        return len(tiles)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked, looked at and completed."""
+
+    spec: MethodSpec
+    params: Parameters
+    task: str
+    keep_observed: bool
+    optics: Optics
+    settings: Settings
+    device: torch.device
+
+    @property
+    def extent(self) -> Extent:
+        """What a tile must see."""
+        return self.optics.widened(self.spec.extent.for_task(self.task))
+
+    def facts(self, cube: Cube, mask: np.ndarray | None, job: Job) -> dict[str, Any]:
+        """What the numbers depend on."""
+        chosen = {"task": self.task, "bad_bands": self.settings.bad_bands, "keep_observed": self.keep_observed,
+                  "tile": self.settings.tile}  # fmt: skip
+        return run_facts(
+            self.spec, self.params, {**chosen, **asdict(self.optics)}, cube=cube, mask=mask, seed=job.seed,
+            device=self.device, on_strip=lambda: job.step(0.0, "reading"),
+        )  # fmt: skip
+
+
+def _asked(
+    method: str | MethodSpec, options: Mapping[str, Any] | Parameters | None, settings: Settings | None
+) -> _Asked:
+    settings = settings or Settings()
+    spec = find_method(method, "restore")
+    params = options if isinstance(options, Parameters) else spec.parameters.parse(options)
+    task = spec.check_task(settings.task)
+    keep_observed = settings.keep_observed if settings.keep_observed is not None else task == "inpaint"
+    if keep_observed and task != "inpaint":
+        raise ParameterError(f"keep-observed leaves '{task}' nothing to change; use it with the task 'inpaint'.")
+    optics = optics_of(task, settings.scale, settings.psf_fwhm)
+    return _Asked(spec, params, task, keep_observed, optics, settings, devices.choose_device(settings.device))
+
+
+def _pipeline(
+    asked: _Asked, cube: Cube, shown: Cube, mask: np.ndarray | None, budget: int, job: Job, kept: Checkpoint | None,
+    *, shows_extras: bool,
+) -> Pipeline:  # fmt: skip
+    """Ready for its tiles: the scene scaled, and prepared by the method."""
+    run = asked.spec.load_run()
+    bands = cube.axis.good if asked.settings.bad_bands == "keep" else np.arange(cube.shape[0])
+    scene = Scene(cube, bands, asked.device, mask=mask, budget=budget // 4)
+    shared = _prepared(scene, asked.spec, asked.params, asked.task, job.part(0.02, 0.28), kept)
+    return Pipeline(
+        scene, shown, asked.spec, asked.params, asked.task, asked.optics, shared, asked.keep_observed, run,
+        shows_extras=shows_extras, checkpoint=kept,
+    )  # fmt: skip
 
 
 def _prepared(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,8 @@ LOOK_S, AGAIN_S = 0.5, 1.0
 GRACE_S = 30.0
 # A worker that holds a scene for its old driver has this long to see that it is gone; see ``lease``.
 HELD_TRIES = 20
+# The share of a scene that only prepares it, and how many others there are: some worker is always the last.
+PREPARES, SHARES_PER_WORKER = (0, 0), 4
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,17 @@ class Rules:
 
 
 @dataclass
-class _Flying:
+class _Task:
+    """A scene, or a share of one, that waits or is in work; ``since`` says from when on it may begin, then when it did.
+
+    share, key : see ``Unit``
+    """
+
     planned: Planned
-    tries: int
-    since: float
+    share: tuple[int, int] | None = None
+    key: str | None = None
+    tries: int = 0
+    since: float = 0.0
     is_late: bool = False
 
 
@@ -135,32 +145,42 @@ class _Run:
         self.folder, self.lease, self.journal, self.backend = folder, lease, journal, backend
         self.rules, self.tell = rules, tell
         self.tally = Tally()
-        self.flying: dict[Future[Outcome], _Flying] = {}
-        self.waiting: deque[tuple[Planned, int, float]] = deque()
+        self.flying: dict[Future[Outcome], _Task] = {}
+        self.waiting: deque[_Task] = deque()
+        # Of scenes that were shared out: shares that are not done yet, and how many there were.
+        self._shares: dict[str, tuple[int, int]] = {}
         self._asked, self._is_broken = 0.0, False
+        self._is_stopped: Callable[[], bool] = lambda: False
 
     def go(self, planned: Sequence[Planned], is_stopped: Callable[[], bool]) -> None:
+        self._is_stopped = is_stopped
+        work = sum(one.samples for one in planned if one.state in ("to do", "check"))
         for one in planned:
             if one.state == "done":
                 self._settle(one, Outcome("same"))
             elif one.state == "failed":
-                self._settle(one, Outcome("failed", one.reason, one.code))
+                self._settle(one, Outcome("failed", one.reason, one.code), is_planned=True)
             else:
-                self.waiting.append((one, 0, 0.0))
+                # One scene that would keep one worker busy while the others have nothing to do is shared out.
+                can_share = self.backend.workers > 1 and one.tiles > 1 and len(one.recipe.steps) == 1
+                if can_share and one.samples * self.backend.workers > work:
+                    self.waiting.appendleft(_Task(one, PREPARES))
+                else:
+                    self.waiting.append(_Task(one))
         while self.waiting or self.flying:
             if not self.tally.why and is_stopped():
                 self._end("stopped on request; the same command goes on from there.", 130)
             self._send()
-            done, _ = wait(self.flying, timeout=self._nap(), return_when=FIRST_COMPLETED)
+            if self.waiting and not self.flying:  # ``wait`` would not wait
+                time.sleep(LOOK_S / 5)
+                continue
+            done, _ = wait(self.flying, timeout=LOOK_S, return_when=FIRST_COMPLETED)
             for future in done:
-                flying = self.flying.pop(future, None)
-                if flying is not None:
-                    self._came_back(future, flying)
+                task = self.flying.pop(future, None)
+                if task is not None:
+                    self._came_back(future, task)
             if not done:
                 self._look()
-
-    def _nap(self) -> float:
-        return LOOK_S if self.flying else min(LOOK_S, AGAIN_S)
 
     def _send(self) -> None:
         if self.tally.why:
@@ -173,63 +193,109 @@ class _Run:
             self._is_broken = False
         now, passed = time.monotonic(), 0
         while self.waiting and len(self.flying) < self.backend.workers and passed < len(self.waiting):
-            planned, tries, since = self.waiting.popleft()
-            if since > now:
-                self.waiting.append((planned, tries, since))
+            task = self.waiting.popleft()
+            if task.since > now:
+                self.waiting.append(task)
                 passed += 1
                 continue
-            self._start(planned, tries)
-            if self.backend.kind == "inline":
+            self._start(task)
+            # A pool that broke between two units would refuse all the others too.
+            if self.backend.kind == "inline" or self._is_broken:
                 return
 
-    def _start(self, planned: Planned, tries: int) -> None:
-        name = planned.item.out
-        self.journal.add(Entry(name, "started"))
-        self.tell(name, "started", {"try": tries + 1})
+    def _start(self, task: _Task) -> None:
+        planned, name = task.planned, task.planned.item.out
+        if name not in self._shares:
+            self.journal.add(Entry(name, "started"))
+            self.tell(name, "started", {"try": task.tries + 1})
         unit = Unit(
             str(self.folder), name, planned.item.source, planned.item.mask, planned.recipe.to_toml(), self.lease,
             self.rules.device, self.rules.memory, self.rules.threads, planned.known_key, self.rules.timeout_s,
+            task.share, task.key,
         )  # fmt: skip
-        flying = _Flying(planned, tries, time.monotonic())
+        task.since = time.monotonic()
         try:
-            self.flying[self.backend.submit(carry_out, unit)] = flying
+            with self._heard():
+                self.flying[self.backend.submit(carry_out, unit)] = task
         # A pool whose worker died between two units says so here.
         except Exception as error:
-            self._lost(flying, error)
+            self._lost(task, error)
 
-    def _came_back(self, future: Future[Outcome], flying: _Flying) -> None:
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        """A unit carried out in this very thread stops on request too."""
+        if self.backend.kind != "inline":
+            yield
+            return
+        over = threading.Event()
+
+        def listen() -> None:
+            while not over.wait(LOOK_S):
+                if self._is_stopped():
+                    ask_to_stop(self.lease)
+                    return
+
+        thread = threading.Thread(target=listen, name="hsi-stop", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _came_back(self, future: Future[Outcome], task: _Task) -> None:
         error = future.exception() if not future.cancelled() else None
         if future.cancelled() or error is not None:
-            self._lost(flying, error)
+            self._lost(task, error)
             return
         outcome = future.result()
         is_held = outcome.code == CheckpointError.exit_code and outcome.again
         most = HELD_TRIES if is_held else self.rules.retries
-        if outcome.state == "failed" and outcome.again and flying.tries < most and not self.tally.why:
-            self._again(flying, outcome.reason)
-            return
-        self._settle(flying.planned, outcome)
+        if outcome.state == "failed" and outcome.again and task.tries < most and not self.tally.why:
+            self._again(task, outcome.reason)
+        else:
+            self._finished(task, outcome)
 
-    def _lost(self, flying: _Flying, error: BaseException | None) -> None:
+    def _lost(self, task: _Task, error: BaseException | None) -> None:
         """The worker died; all that were with it are tried again."""
         self._is_broken = True
         what = f"{type(error).__name__}: {error}" if error is not None else "cancelled"
-        reason = "it took longer than its time, and did not stop" if flying.is_late else f"its worker died ({what})"
+        reason = "it took longer than its time, and did not stop" if task.is_late else f"its worker died ({what})"
+        reason = " ".join(reason.split())[:300]
         if self.backend.has_gone:
             self._end("the cluster has gone; the same command goes on from there.", 1)
         # A worker may be ended by what its neighbour did: one try more than asked for.
-        if flying.tries <= self.rules.retries and not flying.is_late and not self.tally.why:
-            self._again(flying, " ".join(reason.split())[:300])
+        if task.tries <= self.rules.retries and not task.is_late and not self.tally.why:
+            self._again(task, reason)
         else:
-            self._settle(flying.planned, Outcome("failed", " ".join(reason.split())[:300], 1))
+            self._finished(task, Outcome("failed", reason, 1))
 
-    def _again(self, flying: _Flying, reason: str) -> None:
-        self.tell(flying.planned.item.out, "again", {"reason": reason})
-        self.waiting.append((flying.planned, flying.tries + 1, time.monotonic() + AGAIN_S))
+    def _again(self, task: _Task, reason: str) -> None:
+        self.tell(task.planned.item.out, "again", {"reason": reason})
+        later = time.monotonic() + AGAIN_S
+        self.waiting.append(_Task(task.planned, task.share, task.key, task.tries + 1, later))
 
-    def _settle(self, planned: Planned, outcome: Outcome) -> None:
+    def _finished(self, task: _Task, outcome: Outcome) -> None:
+        """Settle a scene; but one that was prepared is shared out, and after the last share comes the whole of it."""
+        name = task.planned.item.out
+        if task.share == PREPARES and outcome.state == "shared":
+            count = min(outcome.facts["tiles"], SHARES_PER_WORKER * self.backend.workers)
+            self._shares[name] = count, count
+            shares = [(number, count) for number in reversed(range(count))]
+            self.waiting.extendleft(_Task(task.planned, share, outcome.facts["key"]) for share in shares)
+        elif task.share is None or task.share == PREPARES or outcome.state == "stopped":
+            self._settle(task.planned, outcome)
+        else:  # what a share could not do is done, or fails, with the whole
+            left, count = self._shares[name]
+            self._shares[name] = left - 1, count
+            self.tell(name, "progress", {"fraction": 0.9 * (1 - (left - 1) / count), "message": "shares"})
+            if left == 1:
+                self.waiting.appendleft(_Task(task.planned, None, task.key))
+
+    def _settle(self, planned: Planned, outcome: Outcome, *, is_planned: bool = False) -> None:
         name = planned.item.out
-        if outcome.state in ("done", "failed"):
+        # What was found out by planning will be again; in the journal it would hide what became of the result before.
+        if outcome.state == "done" or (outcome.state == "failed" and not is_planned):
             facts = outcome.facts if outcome.state == "done" else {"reason": outcome.reason, "code": outcome.code}
             self.journal.add(Entry(name, outcome.state, facts))
         elif outcome.facts:  # looked at again, and the same: next time its files need no reading
@@ -259,11 +325,13 @@ class _Run:
         if hung:
             for one in hung:
                 one.is_late = True
-            futures = dict(self.flying)
+            lost = list(self.flying.values())
             self.flying.clear()
             self.backend.close()
-            for flying in futures.values():
-                self._lost(flying, None)
+            if not self.tally.why:
+                self.backend.begin_anew()  # before anybody asks whether a cluster has gone
+            for task in lost:
+                self._lost(task, None)
             return
         for one in self.flying.values():
             name = one.planned.item.out

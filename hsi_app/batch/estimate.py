@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hsi_app.batch.journal import Entry
+from hsi_app.batch.journal import Entry, number
 from hsi_app.batch.keys import recipe_key
 from hsi_app.batch.planning import Planned, biggest_risk
 from hsi_app.device import format_bytes
@@ -96,12 +97,14 @@ def seconds_per_sample(planned: Sequence[Planned], known: Mapping[str, Entry]) -
 def _of_journal(key: str, known: Mapping[str, Entry]) -> float | None:
     seconds = samples = 0.0
     for entry in known.values():
-        took, shape = entry.facts.get("seconds"), entry.facts.get("shape")
-        if entry.state != "done" or entry.facts.get("recipe_key") != key or not isinstance(took, (int, float)):
+        took, shape = number(entry.facts.get("seconds")), entry.facts.get("shape")
+        if entry.state != "done" or entry.facts.get("recipe_key") != key or took is None:
             continue
         with suppress(TypeError, ValueError):
-            bands, height, width = (float(length) for length in shape or ())
-            seconds, samples = seconds + took, samples + bands * height * width
+            bands, height, width = (number(length) or math.nan for length in shape or ())
+            size = bands * height * width
+            if math.isfinite(size):
+                seconds, samples = seconds + took, samples + size
     return seconds / samples if samples > 0 else None
 
 

@@ -28,8 +28,8 @@ class InlineExecutor(Executor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        # As a pool does: whatever it raised is in the future.
-        except BaseException as error:
+        # As a pool does: what it raised is in the future; but Ctrl-C is meant for who waits for it.
+        except Exception as error:
             future.set_exception(error)
         return future
 

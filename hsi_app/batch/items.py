@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hsi_app.batch.journal import read_journals
 from hsi_app.errors import HsiError, ParameterError
 from hsi_app.io import read_patterns
 from hsi_app.io.formats import format_by_extension, load, split_array
@@ -84,13 +85,17 @@ def gather(
     if not found:
         raise ParameterError(f"no scenes in {', '.join(inputs) or 'nothing'}; name files, folders or a list.")
     named = [
-        item if item.out and PurePosixPath(item.out).suffix else replace(item, out=_named(item, name, recipe, number))
+        replace(item, out=_plain(item.out if PurePosixPath(item.out).suffix else _named(item, name, recipe, number)))
         for number, item in enumerate(found.values(), 1)
     ]
     taken: dict[str, Item] = {}
     for item in named:
         inside(folder, item.out, item.where)
-        for written in written_names(item.out):
+        try:
+            names = written_names(item.out)
+        except ParameterError as error:
+            raise ParameterError(f"{item.where}: {error}") from None
+        for written in names:
             # Some file systems take two cases of a letter for one.
             other = taken.setdefault(written.lower(), item)
             if other is not item:
@@ -106,14 +111,14 @@ def inside(folder: Path, name: str, where: str = "") -> Path:
 
     Raises ParameterError for absolute names, '..', control characters, and folders that are links to elsewhere.
     """
-    plain = name.replace("\\", "/")
+    plain = _plain(name)
     path, told = PurePosixPath(plain), f"{where}: " if where else ""
     if path.is_absolute() or re.match("[A-Za-z]:", plain) or ".." in path.parts or not path.name:
         raise ParameterError(f"{told}the result '{name}' would leave the output folder; give a name within it.")
     if not plain.isprintable() or path.parts[0].lower() == HIDDEN:
         raise ParameterError(f"{told}a result cannot be named {name!r}; give another name.")
     target = folder / path
-    if not target.parent.resolve().is_relative_to(folder.resolve()):
+    if not _real(target.parent).is_relative_to(_real(folder)):
         raise ParameterError(f"{told}'{target.parent}' is a link that leads out of '{folder}'; remove it.")
     return target
 
@@ -159,7 +164,8 @@ def _items_of(text: str, folder: Path, recursive: bool, patterns: Sequence[str])
         matches = sorted(glob.glob(str(path), recursive=True))
         if not matches:
             raise ParameterError(f"no file fits '{text}'; check the pattern.")
-        for match in _without_data_halves(matches):
+        made = _made(folder)
+        for match in _without_data_halves(one for one in matches if _real(Path(one)) not in made):
             yield Item(match, "", where=match)
     else:
         yield Item(str(path), "", where=text)
@@ -172,18 +178,29 @@ def _of_path(line: str, beside: Path) -> Iterator[Item]:
 
 
 def _of_folder(path: Path, folder: Path, recursive: bool, patterns: Sequence[str]) -> Iterator[Item]:
-    wanted, results = tuple(patterns) or tuple(read_patterns()), folder.resolve()
+    wanted, results, made = tuple(patterns) or tuple(read_patterns()), _real(folder), _made(folder)
     for parent, folders, files in os.walk(path):
         here = Path(parent)
         stores = [name for name in folders if _is_store(here / name)]
         folders[:] = sorted(
             name for name in folders
-            if recursive and name not in stores and not name.startswith(".") and (here / name).resolve() != results
+            if recursive and name not in stores and not name.startswith(".") and _real(here / name) != results
         )  # fmt: skip
         names = [name for name in (*files, *stores) if not name.startswith(".") and _fits(name, wanted)]
-        for source in _without_data_halves(str(here / name) for name in sorted(names)):
+        sources = (str(here / name) for name in sorted(names) if not made or _real(here / name) not in made)
+        for source in _without_data_halves(sources):
             place = Path(source).relative_to(path)
             yield Item(source, "" if place.parent == Path() else f"{place.parent.as_posix()}/", where=source)
+
+
+def _made(folder: Path) -> set[Path]:
+    """What earlier batches wrote, which may lie among the scenes and is none."""
+    known = read_journals(folder / HIDDEN)
+    names = [entry.facts.get("outputs") for entry in known.values() if entry.state == "done"]
+    return {
+        _real(folder / one[0]) for found in names if isinstance(found, list)
+        for one in found if isinstance(one, list) and one and isinstance(one[0], str)
+    }  # fmt: skip
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:
@@ -195,10 +212,18 @@ def _is_store(path: Path) -> bool:
 
 
 def _without_data_halves(paths: Iterable[str]) -> list[str]:
-    """Of an ENVI pair only the header."""
+    """Of an ENVI pair only the header; an image of another format beside a header of its name is a scene too."""
     listed = list(paths)
     known = {path.lower() for path in listed}
-    return [path for path in listed if path.lower().endswith(".hdr") or not _headers_of(path) & known]
+    return [
+        path for path in listed
+        if path.lower().endswith(".hdr") or not _is_envi(path) or not _headers_of(path) & known
+    ]  # fmt: skip
+
+
+def _is_envi(path: str) -> bool:
+    found = format_by_extension(Path(path))
+    return found is not None and found.id == "envi"
 
 
 def _headers_of(path: str) -> set[str]:
@@ -207,7 +232,17 @@ def _headers_of(path: str) -> set[str]:
 
 def _same_file(source: str) -> str:
     file, array = split_array(source)
-    return f"{file.resolve()}::{array or ''}"
+    return f"{_real(file)}::{array or ''}"
+
+
+def _real(path: Path) -> Path:
+    """Without links; a ring of links, which ``Path.resolve`` refuses, stays as it is."""
+    return Path(os.path.realpath(path))
+
+
+def _plain(name: str) -> str:
+    """A result's name with '/' between folders and nothing needless in it, as it is looked up everywhere."""
+    return str(PurePosixPath(name.replace("\\", "/")))
 
 
 # Lists and tables
@@ -287,7 +322,7 @@ def _named(item: Item, name: str, recipe: str, number: int) -> str:
     place, _, own = item.out.rpartition("/")
     extension = _extension(file)
     made = name.format(
-        stem=own or plain, recipe=recipe, folder=file.resolve().parent.name, number=f"{number:04d}", ext=extension
+        stem=own or plain, recipe=recipe, folder=_real(file).parent.name, number=f"{number:04d}", ext=extension
     )
     if format_by_extension(Path(made)) is None or not PurePosixPath(made).suffix:
         made += extension

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +34,8 @@ def read_journals(folder: Path) -> dict[str, Entry]:
     """The last word on each scene, by name, of all journals in a folder.
 
     A line that was cut short or damaged is left out, as is one whose facts are not what they should be: the scene it
-    told of is looked at anew.
+    told of is looked at anew. Within a journal the order of its lines counts, whatever the clock said. What a scene's
+    last good end wrote ('outputs') stays with it through later failures.
     """
     entries: list[tuple[float, Entry]] = []
     for path in sorted(folder.glob(f"{NAME}*.jsonl")):
@@ -40,18 +43,35 @@ def read_journals(folder: Path) -> dict[str, Entry]:
             text = path.read_bytes().decode("utf-8", "replace")
         except OSError:
             continue
-        entries += filter(None, map(_entry, text.split("\n")))
-    return {entry.item: entry for _, entry in sorted(entries, key=lambda pair: pair[0])}
+        latest = -math.inf
+        for stamp, entry in filter(None, map(_entry, text.split("\n"))):
+            latest = max(latest, stamp)
+            entries.append((latest, entry))
+    found: dict[str, Entry] = {}
+    for _, entry in sorted(entries, key=lambda pair: pair[0]):
+        before = found.get(entry.item)
+        if before is not None and "outputs" in before.facts:
+            entry = replace(entry, facts={"outputs": before.facts["outputs"], **entry.facts})
+        found[entry.item] = entry
+    return found
+
+
+def number(value: object) -> float | None:
+    """A finite number from 0 on, as a journal should hold it, or None."""
+    with suppress(OverflowError):
+        if isinstance(value, (int, float)) and math.isfinite(value) and value >= 0:
+            return float(value)
+    return None
 
 
 def _entry(line: str) -> tuple[float, Entry] | None:
     try:
         found = json.loads(line)
-        stamp, item, state = found.pop("time"), found.pop("item"), found.pop("state")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        stamp, item, state = float(found.pop("time")), found.pop("item"), found.pop("state")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    is_whole = isinstance(item, str) and isinstance(stamp, (int, float)) and state in ("started", "done", "failed")
-    return (float(stamp), Entry(item, state, found)) if is_whole else None
+    is_whole = isinstance(item, str) and math.isfinite(stamp) and state in ("started", "done", "failed")
+    return (stamp, Entry(item, state, found)) if is_whole else None
 
 
 class Journal:
@@ -89,8 +109,9 @@ class Journal:
             raise OutputError(f"'{self._path}' cannot be written: {error.strerror or error}.") from None
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; a line that the disk refused was told of before."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def _ends_line(path: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hsi_app.batch.journal import Entry
+from hsi_app.batch.journal import Entry, number
 from hsi_app.batch.planning import Planned
 from hsi_app.batch.unit import thumbnail_file
 from hsi_app.device import format_bytes
@@ -45,19 +45,28 @@ def write_summary(
 def _row(one: Planned, entry: Entry | None) -> dict[str, Any]:
     facts = {} if entry is None else entry.facts
     state = "not reached" if entry is None or entry.state == "started" else entry.state
+    reason = str(facts.get("reason", ""))
+    if one.state == "failed":
+        state, reason = "failed", one.reason
     return {
-        "source": one.item.source, "out": one.item.out, "state": state, "reason": facts.get("reason", ""),
-        "shape": list(one.shape), "seconds": facts.get("seconds"), "peak_memory_bytes": facts.get("peak_memory_bytes"),
-        "notes": facts.get("notes", []), "did": facts.get("did", []),
+        "source": one.item.source, "out": one.item.out, "state": state, "reason": reason,
+        "shape": list(one.shape), "seconds": number(facts.get("seconds")),
+        "peak_memory_bytes": number(facts.get("peak_memory_bytes")),
+        "notes": _words(facts.get("notes")), "did": _words(facts.get("did")),
     }  # fmt: skip
+
+
+def _words(found: Any) -> list[str]:
+    """A list of words as a journal should hold it, whatever it holds."""
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def _page(folder: Path, rows: Sequence[Mapping[str, Any]], recipe: str, why: str) -> str:
     done = [row for row in rows if row["state"] == "done"]
     failed = [row for row in rows if row["state"] == "failed"]
     left = len(rows) - len(done) - len(failed)
-    seconds = [float(row["seconds"]) for row in done if isinstance(row["seconds"], (int, float))]
-    peaks = [int(row["peak_memory_bytes"]) for row in done if isinstance(row["peak_memory_bytes"], int)]
+    seconds = [row["seconds"] for row in done if row["seconds"] is not None]
+    peaks = [int(row["peak_memory_bytes"]) for row in done if row["peak_memory_bytes"] is not None]
     tiles = [
         (str(len(done)), "done"), (str(len(failed)), "failed"), (str(left), "not reached"),
         (duration(sum(seconds)), "of work in all"),
@@ -95,7 +104,7 @@ def _result(folder: Path, row: Mapping[str, Any], has_picture: bool) -> tuple[st
         picture,
         f'<a href="{escape(quote(row["out"]))}">{escape(row["out"])}</a>',
         f"{bands} × {height} × {width}",
-        duration(float(seconds)) if isinstance(seconds, (int, float)) else "",
+        "" if seconds is None else duration(seconds),
         escape(", then ".join(row["did"])) + notes,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hsi_app.batch.items import Item, inside, recipe_for
+from hsi_app.batch.items import Item, inside, recipe_for, written_names
 from hsi_app.batch.journal import Entry
 from hsi_app.batch.keys import recipe_key, signature
 from hsi_app.batch.work import PROGRAM_BYTES, sizes
@@ -80,14 +81,15 @@ def _planned(
     item: Item, recipe: Recipe, folder: Path, before: Entry | None, memory: int, existing: Existing
 ) -> Planned:
     from hsi_app.io import open_cube
+    from hsi_app.sinks import refuse_own_input
 
     target = inside(folder, item.out, item.where)
-    there = target.exists() or target.is_symlink()
+    there = any(os.path.lexists(folder / name) for name in written_names(item.out))
     known_key = None
     if there and existing == "fail":
         return Planned(item, recipe, "failed", f"'{target}' exists already (--existing fail).", OutputError.exit_code)
     if there and existing == "skip":
-        if before is None:
+        if before is None or (before.state == "failed" and "outputs" not in before.facts):
             reason = f"'{target}' exists and no batch made it; move it, or give --existing redo."
             return Planned(item, recipe, "failed", reason, OutputError.exit_code)
         if before.state == "done" and before.facts.get("outputs") == sizes(folder, item.out):
@@ -95,12 +97,14 @@ def _planned(
             known_key = key if isinstance(key, str) else None
     try:
         cube = open_cube(item.source)
+        refuse_own_input(cube, target)
         seen = signature([item.source, item.mask])
         tiles, peak, bytes_out = needed(cube, recipe, memory)
     except HsiError as error:
         return Planned(item, recipe, "failed", " ".join(str(error).split()), error.exit_code)
     except OSError as error:
-        return Planned(item, recipe, "failed", f"'{item.source}' cannot be read: {error.strerror or error}.", 4)
+        reason = f"'{error.filename or item.source}' cannot be read: {error.strerror or error}."
+        return Planned(item, recipe, "failed", reason, 4)
     state = "to do" if known_key is None else "check"
     is_untouched = before is not None and before.facts.get("signature") == seen
     if before is not None and known_key and is_untouched and before.facts.get("recipe_key") == recipe_key(recipe):

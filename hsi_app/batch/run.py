@@ -12,7 +12,7 @@ from typing import Any
 from hsi_app.batch.driver import Listener, Rules, Tally, clear_left_overs, drive, opened
 from hsi_app.batch.estimate import Estimate, estimated
 from hsi_app.batch.executors import Kind, open_backend
-from hsi_app.batch.items import DEFAULT_NAME, HIDDEN, gather
+from hsi_app.batch.items import DEFAULT_NAME, HIDDEN, Item, gather, recipe_for
 from hsi_app.batch.journal import read_journals
 from hsi_app.batch.lease import Shard
 from hsi_app.batch.page import NAME, write_summary
@@ -84,11 +84,15 @@ class Batch:
         return Rules(self.retries, self.timeout_s, self.fail_fast, self.device, self.unit_memory, threads)
 
 
-def _planned(asked: Batch) -> list[Planned]:
-    items = gather(
+def _gathered(asked: Batch) -> tuple[Item, ...]:
+    return gather(
         asked.inputs, asked.folder, recipe=asked.recipe, name=asked.name, recursive=asked.recursive,
         patterns=asked.patterns,
     )  # fmt: skip
+
+
+def _planned(asked: Batch) -> list[Planned]:
+    items = _gathered(asked)
     number, count = asked.shard
     known = read_journals(asked.folder / HIDDEN)
     return plan(
@@ -131,8 +135,8 @@ def carry_out_batch(
         If the inputs, the recipe, the cluster or the output folder are not as they must be.
     """
     unit_memory = asked.unit_memory  # too little is said before anything is made
-    gather(asked.inputs, asked.folder, recipe=asked.recipe, name=asked.name, recursive=asked.recursive,
-           patterns=asked.patterns)  # fmt: skip
+    for item in _gathered(asked):
+        recipe_for(asked.steps, item)
     shard, hidden = Shard(*asked.shard), asked.folder / HIDDEN
     with opened(asked.folder, shard) as (lease, journal):
         planned = _planned(asked)

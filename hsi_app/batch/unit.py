@@ -20,6 +20,9 @@ class Unit:
     seed, device, memory, threads : as in ``runner.Settings``; memory in bytes is for this unit alone
     known_key : key of what lies there from an earlier batch: where it still holds nothing is done; None: redo
     timeout_s : after which it is stopped, None never
+    share : (number, count): only do every ``count``-th tile from the one of ``number``, from 0, and keep them; of count
+        0 only prepare; None: all of it, with what the shares kept
+    key : of the result, where another share has worked it out
     """
 
     folder: str
@@ -33,6 +36,8 @@ class Unit:
     threads: int = 1
     known_key: str | None = None
     timeout_s: float | None = None
+    share: tuple[int, int] | None = None
+    key: str | None = None
 
     @property
     def hidden(self) -> Path:
@@ -44,7 +49,7 @@ class Unit:
 class Outcome:
     """What became of it.
 
-    state : 'done', 'same' (nothing had to be done), 'failed', 'stopped' (on request)
+    state : 'done', 'same' (nothing had to be done), 'failed', 'stopped' (on request), 'shared' (a share was done)
     reason : one line, where it failed
     code : exit code that the failure would have alone
     again : a second try may help

@@ -88,13 +88,17 @@ def _carried_out(unit: Unit) -> Outcome:
         seen = signature([unit.source, unit.mask])
         cube = open_cube(unit.source)
         job.step(0.0, "reading")
-        key = key_of(cube, unit.mask, recipe, lambda: job.step(0.0, "reading"))
+        key = unit.key or key_of(cube, unit.mask, recipe, lambda: job.step(0.0, "reading"))
         if key == unit.known_key:
+            shutil.rmtree(unit.hidden, ignore_errors=True)
             return Outcome(
                 "same",
                 facts={"key": key, "recipe_key": recipe_key(recipe), "signature": seen, "outputs": outputs_of(unit)},
             )
         hidden = unit.hidden
+        if unit.share is not None:
+            tiles = _shared(unit, cube, recipe, _state_folder(hidden, key), job)
+            return Outcome("shared", facts={"tiles": tiles, "key": key})
         staged = hidden / "out"
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
@@ -120,6 +124,21 @@ def _carried_out(unit: Unit) -> Outcome:
         "did": [f"{step['task']} with {step['method']}" for step in record.get("steps", [record])],
     }  # fmt: skip
     return Outcome("done", facts=facts)
+
+
+def _shared(unit: Unit, cube: Cube, recipe: Recipe, state: Path, job: Job) -> int:
+    """Do a share of the tiles of a recipe of one step, or what all shares need; returns how many tiles there are."""
+    from hsi_app.io import read_mask
+    from hsi_app.recipe import step_settings
+    from hsi_app.runner import restore_share
+
+    (step,) = recipe.steps
+    settings = step_settings(
+        recipe, step, device=unit.device, memory=unit.memory, seed=job.seed, program=PROGRAM_BYTES
+    )  # fmt: skip
+    share = unit.share if unit.share is not None and unit.share[1] else None
+    mask = None if unit.mask is None else read_mask(unit.mask)
+    return restore_share(cube, step.method, step.params, settings, state, share, mask=mask, job=job)
 
 
 def _state_folder(hidden: Path, key: str) -> Path:
@@ -148,7 +167,7 @@ def _watched(unit: Unit, seed: int) -> Iterator[Job]:
 
     def say(progress: Progress) -> None:
         now = time.monotonic()
-        if now - told[0] >= SAY_S:
+        if unit.share is None and now - told[0] >= SAY_S:
             told[0] = now
             facts = {"fraction": round(progress.fraction, 4), "message": progress.message,
                      "remaining_s": progress.remaining_s}  # fmt: skip
@@ -241,9 +260,17 @@ def _publish(unit: Unit, staged: Path, target: Path) -> None:
     try:
         for name in written_names(target.name):
             final = target.parent / name
-            if final.is_dir() and not final.is_symlink():
-                final.rename(aside / name)  # a folder cannot be replaced in one step
-            os.replace(staged / name, final)
+            if not final.is_dir() or final.is_symlink():
+                os.replace(staged / name, final)
+                continue
+            if not (staged / name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; move it")
+            final.rename(aside / name)  # a folder cannot be replaced in one step
+            try:
+                os.replace(staged / name, final)
+            except OSError:
+                (aside / name).rename(final)
+                raise
     except OSError as error:
         raise OutputError(f"'{target}' cannot be put in place: {error.strerror or error}.") from error
 

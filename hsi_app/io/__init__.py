@@ -15,7 +15,7 @@ import numpy as np
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
-from hsi_app.errors import OutputError
+from hsi_app.errors import FormatError, OutputError
 from hsi_app.io.damage import readable
 from hsi_app.io.formats import FORMATS, Format, format_by_extension, format_to_read, load, split_array
 from hsi_app.tiling import strips
@@ -82,10 +82,11 @@ def can_read(path: str | Path) -> bool:
     Fast; never raises.
     """
     try:
-        file, _ = split_array(path)
-        found = format_to_read(file)
-        return True if found.peek is None else bool(load(found.peek)(file))
-    except Exception:
+        with readable(path):
+            file, _ = split_array(path)
+            found = format_to_read(file)
+            return True if found.peek is None else bool(load(found.peek)(file))
+    except FormatError:
         return False
 
 

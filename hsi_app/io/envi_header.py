@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hsi_app.errors import FormatError
+from hsi_app.io.damage import BoundedFile
 
 HEADER_LIMIT_BYTES = 64 * 2**20
 
@@ -31,7 +32,7 @@ def read_header(path: Path) -> dict[str, str]:
         If the file is empty, is not an ENVI header, or has a brace that is never closed.
     """
     try:
-        with open(path, "rb") as file:
+        with BoundedFile(path) as file:
             raw = file.read(HEADER_LIMIT_BYTES + 1)
     except OSError as error:
         raise FormatError(f"'{path}' cannot be read ({error.strerror or error}).") from error
