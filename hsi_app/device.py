@@ -44,6 +44,18 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def gpu_count() -> int:
+    """NVIDIA GPUs that this process may use, found without importing torch; 0 where that cannot be told."""
+    import os
+    from pathlib import Path
+
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return len([name for name in listed.split(",") if name.strip() not in ("", "-1")])
+    known = Path("/proc/driver/nvidia/gpus")
+    return len(list(known.iterdir())) if known.is_dir() else 0
+
+
 def reduced_precision(device: torch.device, is_safe: bool) -> AbstractContextManager[object]:
     """bfloat16 autocast on a GPU where a method declares it safe; otherwise nothing."""
     import torch

@@ -39,13 +39,13 @@ class Rules:
     retries : further tries of a scene whose failure may have been an accident
     timeout_s : for one scene
     fail_fast : stop at the first failure
-    device, memory, threads : of a unit, see ``Unit``
+    devices : taken in turn by what is in work at a time; memory, threads : of a unit, see ``Unit``
     """
 
     retries: int = 1
     timeout_s: float | None = None
     fail_fast: bool = False
-    device: str = "cpu"
+    devices: tuple[str, ...] = ("cpu",)
     memory: int = 4 * 2**30
     threads: int = 1
 
@@ -63,6 +63,7 @@ class _Task:
     tries: int = 0
     since: float = 0.0
     is_late: bool = False
+    device: str = ""
 
 
 @dataclass
@@ -210,16 +211,21 @@ class _Run:
             self.tell(name, "started", {"try": task.tries + 1})
         unit = Unit(
             str(self.folder), name, planned.item.source, planned.item.mask, planned.recipe.to_toml(), self.lease,
-            self.rules.device, self.rules.memory, self.rules.threads, planned.known_key, self.rules.timeout_s,
+            self._device(), self.rules.memory, self.rules.threads, planned.known_key, self.rules.timeout_s,
             task.share, task.key,
         )  # fmt: skip
-        task.since = time.monotonic()
+        task.since, task.device = time.monotonic(), unit.device
         try:
             with self._heard():
                 self.flying[self.backend.submit(carry_out, unit)] = task
         # A pool whose worker died between two units says so here.
         except Exception as error:
             self._lost(task, error)
+
+    def _device(self) -> str:
+        """The one that the fewest in work have."""
+        used = [task.device for task in self.flying.values()]
+        return min(self.rules.devices, key=used.count)
 
     @contextmanager
     def _heard(self) -> Iterator[None]:
@@ -267,8 +273,8 @@ class _Run:
         # A worker may be ended by what its neighbour did: one try more than asked for.
         if task.tries <= self.rules.retries and not task.is_late and not self.tally.why:
             self._again(task, reason)
-        else:
-            self._finished(task, Outcome("failed", reason, 1))
+        else:  # at the end of a batch that ends early it is not the scene's fault: what it has got so far is kept
+            self._finished(task, Outcome("stopped" if self.tally.why else "failed", reason, self.tally.code or 1))
 
     def _again(self, task: _Task, reason: str) -> None:
         self.tell(task.planned.item.out, "again", {"reason": reason})

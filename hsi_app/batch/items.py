@@ -81,6 +81,8 @@ def gather(
     found: dict[tuple[str, str], Item] = {}
     for text in inputs:
         for item in _items_of(text, folder, recursive, patterns):
+            if "\0" in f"{item.source}{item.mask}":
+                raise ParameterError(f"{item.where}: no file can have such a name; correct it.")
             found.setdefault((_same_file(item.source), item.out), item)
     if not found:
         raise ParameterError(f"no scenes in {', '.join(inputs) or 'nothing'}; name files, folders or a list.")

@@ -17,12 +17,15 @@ from hsi_app.batch.journal import read_journals
 from hsi_app.batch.lease import Shard
 from hsi_app.batch.page import NAME, write_summary
 from hsi_app.batch.planning import Existing, Planned, plan
+from hsi_app.device import gpu_count
 from hsi_app.errors import ParameterError
 from hsi_app.jobs import Progress
 from hsi_app.recipe import Recipe, write_recipe
 
 # What the driver takes beside its workers, and the least a worker can begin with.
 DRIVER_BYTES, LEAST_BYTES = 320 * 2**20, 2**30
+# What a worker is given where nobody says how many there should be.
+USUAL_BYTES = 2 * 2**30
 # Without --memory: this share of all memory, whatever is free now, so that tiles are the same tomorrow.
 MEMORY_SHARE = 0.6
 
@@ -31,6 +34,9 @@ MEMORY_SHARE = 0.6
 class Batch:
     """What is asked of a batch; see the options of ``hsi-app batch``.
 
+    workers : scenes at a time; None: one for each GPU or core, as far as memory goes
+    kind : None: 'inline' for one worker, 'processes' for more
+    threads : of each worker; None means 1. The last bits of a result depend on them, and on nothing else of the machine
     memory : bytes for all workers of this machine and the driver together; of a cluster, for each scene; None: a share
         of all there is
     """
@@ -43,8 +49,8 @@ class Batch:
     recursive: bool = False
     patterns: tuple[str, ...] = ()
     existing: Existing = "skip"
-    workers: int = 1
-    kind: Kind = "inline"
+    workers: int | None = None
+    kind: Kind | None = None
     scheduler: str | None = None
     threads: int | None = None
     shard: tuple[int, int] = (1, 1)
@@ -55,19 +61,47 @@ class Batch:
     memory: int | None = None
 
     @property
+    def at_a_time(self) -> int:
+        """Workers."""
+        if self.workers is not None:
+            return self.workers
+        if self.scheduler is not None:
+            return 1
+        places = len(self.devices) if self.devices[0] != self.device else os.cpu_count() or 1
+        return max(1, min(places, (self.all_memory - DRIVER_BYTES) // USUAL_BYTES))
+
+    @property
+    def executor(self) -> Kind:
+        """Where the work is done."""
+        if self.scheduler is not None:
+            return "dask"
+        return self.kind or ("inline" if self.at_a_time == 1 else "processes")
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What the workers of this machine compute on, in turn."""
+        count = gpu_count() if self.device in ("auto", "cuda") and self.scheduler is None else 0
+        return tuple(f"cuda:{number}" for number in range(count)) or (self.device,)
+
+    @property
+    def all_memory(self) -> int:
+        """Bytes for all workers of this machine and the driver together."""
+        import psutil
+
+        return int(MEMORY_SHARE * psutil.virtual_memory().total) if self.memory is None else self.memory
+
+    @property
     def unit_memory(self) -> int:
         """Bytes that one scene may take, the worker itself included.
 
         Raises ParameterError if that is too little to begin with.
         """
-        import psutil
-
-        memory = int(MEMORY_SHARE * psutil.virtual_memory().total) if self.memory is None else self.memory
-        if self.scheduler is None and self.kind != "inline":
-            memory = (memory - DRIVER_BYTES) // self.workers
+        memory = self.all_memory
+        if self.scheduler is None and self.executor != "inline":
+            memory = (memory - DRIVER_BYTES) // self.at_a_time
         if memory < LEAST_BYTES:
             raise ParameterError(
-                f"{memory / 2**30:.2f} GiB for each of {self.workers} workers; they need 1 GiB: give more --memory, or"
+                f"{memory / 2**30:.2f} GiB for each of {self.at_a_time} workers; they need 1 GiB: give more --memory, or"
                 " fewer --workers."
             )
         return memory
@@ -80,8 +114,9 @@ class Batch:
     @property
     def rules(self) -> Rules:
         """For the driver."""
-        threads = self.threads or max(1, (os.cpu_count() or 1) // self.workers)
-        return Rules(self.retries, self.timeout_s, self.fail_fast, self.device, self.unit_memory, threads)
+        return Rules(
+            self.retries, self.timeout_s, self.fail_fast, self.devices, self.unit_memory, self.threads or 1
+        )  # fmt: skip
 
 
 def _gathered(asked: Batch) -> tuple[Item, ...]:
@@ -107,7 +142,7 @@ def prepare_batch(asked: Batch, *, estimate: bool) -> tuple[list[Planned], Estim
     """
     planned = _planned(asked)
     known = read_journals(asked.folder / HIDDEN)
-    return planned, estimated(planned, known, asked.folder, asked.workers, measure=estimate)
+    return planned, estimated(planned, known, asked.folder, asked.at_a_time, measure=estimate)
 
 
 def carry_out_batch(
@@ -146,8 +181,8 @@ def carry_out_batch(
             write_recipe(asked.steps, hidden / f"{asked.recipe}.toml", overwrite=True)
         waiting = sum(one.state in ("to do", "check") for one in planned)
         # No pool is begun for nothing.
-        kind = asked.kind if waiting else "inline"
-        with open_backend(kind, asked.workers, asked.scheduler if waiting else None) as backend:
+        kind = asked.executor if waiting else "inline"
+        with open_backend(kind, asked.at_a_time, asked.scheduler if waiting else None) as backend:
             if backend.told:
                 say(backend.told)
             tally = drive(
