@@ -101,8 +101,8 @@ class Batch:
             memory = (memory - DRIVER_BYTES) // self.at_a_time
         if memory < LEAST_BYTES:
             raise ParameterError(
-                f"{memory / 2**30:.2f} GiB for each of {self.at_a_time} workers; they need 1 GiB: give more --memory, or"
-                " fewer --workers."
+                f"{memory / 2**30:.2f} GiB for each of {self.at_a_time} workers; they need 1 GiB: give more"
+                " --memory, or fewer --workers."
             )
         return memory
 

@@ -54,7 +54,10 @@ def _shard(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     help="Results that are there: pass over those that would come out the same, do all again, or call them"
     " failures. What no batch made is replaced by 'redo' alone.",
 )
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Scenes at a time.")
+@click.option(
+    "--workers", type=click.IntRange(1), metavar="N",
+    help="Scenes at a time; a large one is shared out.  [default: one a GPU or core, with 2 GiB each]",
+)  # fmt: skip
 @click.option(
     "--executor",
     type=click.Choice(["auto", "inline", "processes", "dask"]),
@@ -65,8 +68,9 @@ def _shard(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Use the dask cluster that runs there, as tcp://host:8786.")
 @click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="Threads of each worker.  [default: cores / workers]"
-)
+    "--threads", type=click.IntRange(1), metavar="N",
+    help="Threads of each worker. They decide the last bits of a result; workers do not.  [default: 1]",
+)  # fmt: skip
 @click.option(
     "--shard",
     callback=_shard,
@@ -87,7 +91,7 @@ def _shard(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 @processing_options
 def batch(
     recipe: str, inputs: Sequence[str], folder: str, name: str, recursive: bool, patterns: Sequence[str],
-    existing: Any, workers: int, executor: str, scheduler: str | None, threads: int | None, shard: tuple[int, int],
+    existing: Any, workers: int | None, executor: str, scheduler: str | None, threads: int | None, shard: tuple[int, int],
     retries: int, timeout: float | None, fail_fast: bool, dry_run: bool, as_json: bool, run: RunOptions,
 ) -> None:  # fmt: skip
     """Restore every scene of IN with RECIPE.toml, at night and unwatched.
@@ -109,11 +113,10 @@ def batch(
     steps = read_recipe(recipe)
     if run.seed is not None:
         steps = replace(steps, seed=run.seed)
-    kind = ("inline" if workers == 1 else "processes") if executor == "auto" else executor
     asked = Batch(
         steps, tuple(inputs), Path(folder), recipe=Path(recipe).stem, name=name, recursive=recursive,
         patterns=tuple(patterns), existing="redo" if run.overwrite else existing, workers=workers,
-        kind="dask" if scheduler is not None else cast(Any, kind), scheduler=scheduler, threads=threads, shard=shard,
+        kind=None if executor == "auto" else cast(Any, executor), scheduler=scheduler, threads=threads, shard=shard,
         retries=retries, timeout_s=timeout, fail_fast=fail_fast, device=run.device, memory=run.memory,
     )  # fmt: skip
     log = Log(run)
