@@ -91,8 +91,9 @@ def _shard(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 @processing_options
 def batch(
     recipe: str, inputs: Sequence[str], folder: str, name: str, recursive: bool, patterns: Sequence[str],
-    existing: Any, workers: int | None, executor: str, scheduler: str | None, threads: int | None, shard: tuple[int, int],
-    retries: int, timeout: float | None, fail_fast: bool, dry_run: bool, as_json: bool, run: RunOptions,
+    existing: Any, workers: int | None, executor: str, scheduler: str | None, threads: int | None,
+    shard: tuple[int, int], retries: int, timeout: float | None, fail_fast: bool, dry_run: bool, as_json: bool,
+    run: RunOptions,
 ) -> None:  # fmt: skip
     """Restore every scene of IN with RECIPE.toml, at night and unwatched.
 

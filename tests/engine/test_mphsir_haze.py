@@ -131,6 +131,74 @@ def test_the_depth_of_what_is_brighter_than_the_airlight_is_finite(value: float)
     assert bool(haze.depth(torch.tensor([value])).isfinite().all())
 
 
+# ---- the most haze that there can be
+
+
+def over_black(level: float, thickest: float = 2.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A hazed ground with a black sample in every pixel, its thickness, the exponents and what is black by band."""
+    generator = torch.Generator().manual_seed(0)
+    black = level * torch.linspace(0.5, 1, 5)
+    ground = black[:, None, None] + 0.3 * torch.rand(5, 8, 9, generator=generator) + 0.1
+    dark = torch.randint(5, (1, 8, 9), generator=generator)
+    ground.scatter_(0, dark, black[dark])
+    falls, thickness = torch.linspace(1, 0.3, 5), thickest * torch.rand(8, 9, generator=generator)
+    return haze.clear(ground, -thickness, falls), thickness, falls, black
+
+
+@pytest.mark.parametrize("level", [0.0, -0.3, 0.1])
+def test_a_black_sample_tells_the_haze_before_it(level: float) -> None:
+    hazed, thickness, falls, black = over_black(level)
+    torch.testing.assert_close(haze.most_thickness(hazed, falls, black), thickness, atol=SINGLE, rtol=0)
+
+
+def test_clearing_all_that_there_can_be_leaves_the_darkest_band_black() -> None:
+    generator = torch.Generator().manual_seed(0)
+    relative, falls = 0.05 + 0.9 * torch.rand(5, 8, 9, generator=generator), torch.linspace(1, 0.3, 5)
+    black = torch.tensor([0.0, -0.1, 0.02, -0.3, 0.05])
+    left = haze.clear(relative, haze.most_thickness(relative, falls, black), falls) - black[:, None, None]
+    # Of a band at 0.95 the veil is taken twentyfold, and so are the last digits.
+    torch.testing.assert_close(left.amin(0), torch.zeros(8, 9), atol=20 * SINGLE, rtol=0)
+
+
+def test_where_nobody_knows_what_black_is_there_is_no_most() -> None:
+    relative, falls = torch.rand(5, 8, 9, generator=torch.Generator().manual_seed(0)), torch.linspace(1, 0.3, 5)
+    assert bool((haze.most_thickness(relative, falls, torch.full((5,), -torch.inf)) == torch.inf).all())
+
+
+def test_bands_whose_black_nobody_knows_do_not_count() -> None:
+    hazed, _, falls, black = over_black(0.0)
+    kept = torch.tensor([0, 2, 3])
+    unknown = torch.full((5,), -torch.inf).index_copy(0, kept, black[kept])
+    others = haze.most_thickness(hazed[kept], falls[kept], black[kept])
+    assert torch.equal(haze.most_thickness(hazed, falls, unknown), others)
+
+
+def test_what_is_darker_than_black_has_no_haze_and_no_less() -> None:
+    relative = torch.full((5, 8, 9), 0.4)
+    relative[3, 2] = -0.2
+    most = haze.most_thickness(relative, torch.ones(5), torch.zeros(5))
+    assert not bool(most[2].any())
+    assert bool((most[3:] > 0).all())
+
+
+@pytest.mark.parametrize("value", [1.0, 2.0, 1e6])
+def test_what_is_as_bright_as_the_airlight_bounds_no_haze_that_there_is(value: float) -> None:
+    most = haze.most_thickness(torch.full((5, 8, 9), value), torch.ones(5), torch.zeros(5))
+    assert bool(most.isfinite().all())
+    assert bool((most > 3).all())
+
+
+@pytest.mark.parametrize("each", [True, False], ids=["exponents of each", "exponents of all"])
+def test_patches_are_bounded_each_by_itself(each: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    relative, black = torch.rand(3, 5, 8, 9, generator=generator), -torch.rand(3, 5, generator=generator)
+    falls = torch.rand(3, 5, generator=generator) if each else torch.linspace(1, 0.3, 5).expand(3, 5)
+    together = haze.most_thickness(relative, falls if each else falls[0], black)
+    assert together.shape == (3, 8, 9)
+    for one in range(3):
+        torch.testing.assert_close(together[one], haze.most_thickness(relative[one], falls[one], black[one]))
+
+
 # ---- the filter over the bands
 
 

@@ -15,7 +15,9 @@ from hsi_app.cube import Cube
 from hsi_app.errors import ParameterError
 from hsi_app.jobs import Job
 from hsi_app.methods.lowrank.prepare import survey
-from hsi_app.methods.mphsir.blind import NOISY, find, width_of_blur
+from hsi_app.methods.mphsir import blind, veil
+from hsi_app.methods.mphsir.blind import find, width_of_blur
+from hsi_app.methods.mphsir.measure import NOISY
 from hsi_app.methods.mphsir.names import DEGRADATIONS, OF_TASK, parse_degradations
 from hsi_app.methods.mphsir.plan import Asked, Plan, asked_for, settle
 from hsi_app.methods.mphsir.spec import MpHsirParameters
@@ -260,9 +262,9 @@ def land() -> Cube:
     return made_scene(np.random.default_rng(1), BANDS, SIDE)
 
 
-def measured(cube: Cube) -> tuple[Scene, dict[str, np.ndarray]]:
+def measured(cube: Cube, rank: int | None = None) -> tuple[Scene, dict[str, np.ndarray]]:
     scene = Scene(cube, np.arange(cube.shape[0]), torch.device("cpu"))
-    return scene, dict(survey(scene, "denoise", Job(), rank=None, outliers="auto"))
+    return scene, dict(survey(scene, "denoise", Job(), rank=rank, outliers="auto"))
 
 
 def found(cube: Cube) -> dict[str, float]:
@@ -288,10 +290,31 @@ def test_the_degradation_is_found_and_no_other(clean: Callable[[], Cube], name: 
 @pytest.mark.parametrize("seed", range(3))
 def test_haze_is_found_and_its_thickness_with_it(seed: int) -> None:
     hazy = degrade(made_scene(np.random.default_rng(seed), BANDS, SIDE), "haze-0.75", seed=seed).observed
-    weights, veil = find(*measured(hazy), Job())
+    weights, seen = find(*measured(hazy), Job())
     assert weights == {"haze": 1.0}
-    assert veil is not None
-    assert veil["thickness"].shape == (SIDE, SIDE)
+    assert seen is not None
+    assert seen["thickness"].shape == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_haze_is_found_in_spectra_whose_subspace_leaves_some_ground_out(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = made_scene(np.random.default_rng(seed), 160, SIDE)
+    hazy = degrade(clean, "haze-0.75", seed=seed).observed
+    assert find(*measured(hazy, rank=4), Job())[0] == {"haze": 1.0}
+    monkeypatch.setattr(veil, "filled", lambda values, valid, shared: veil.projected(values, shared))
+    # Four components hold next to no haze: in them it varies by 0.003 to 0.010 instead of 0.24.
+    assert find(*measured(hazy, rank=4), Job())[0] == {}
+
+
+@pytest.mark.parametrize(("error", "weights"), [(0.05, {"haze": 1.0}), (0.2, {})])
+def test_haze_counts_where_it_stands_out_from_what_the_ground_does_to_it(
+    error: float, weights: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 0.2^2 is 0.8 or 0.2 times the error; the limit lies at 0.41.
+    monkeypatch.setattr(blind, "veil", lambda scene, shared, job: ({"thickness_error": np.array(error)}, 0.2))
+    assert found(land()) == weights
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -110,6 +110,11 @@ def with_extras(problem: Problem, params: NoOptions, job: Job) -> Restoration:
     return Restoration(problem.observed, extras=extras)
 
 
+def with_plain(problem: Problem, params: NoOptions, job: Job) -> Restoration:
+    plain = {"share": problem.observed * 0 + 0.5, "depth": torch.full(problem.observed.shape[1:], 3.0)}
+    return Restoration(problem.observed, extras={"map": torch.full(problem.observed.shape[1:], 3.0)}, plain=plain)
+
+
 def cannot_restore_the_left_half(problem: Problem, params: NoOptions, job: Job) -> Restoration:
     values = problem.observed.clone()
     values[:, :, : values.shape[2] // 2] = torch.nan
@@ -290,6 +295,19 @@ def test_extras_come_in_stored_units_on_the_band_axis_of_the_cube(cube: Cube, ti
     )
     assert np.isnan(result.extras["removed"][1]).all()  # a bad band was not worked on
     np.testing.assert_allclose(result.extras["map"], 2 * span, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_extras_without_a_unit_come_as_they_are_beside_those_in_stored_units(cube: Cube, tile: int | None) -> None:
+    result = restore(cube, spec(with_plain), settings=Settings(tile=tile))
+    span = result.record["scaling"]["span"]
+    assert abs(span - 1) > 0.1
+    np.testing.assert_allclose(result.extras["depth"], 3, rtol=1e-6)
+    np.testing.assert_allclose(result.extras["map"], 3 * span, rtol=1e-6)
+    # On the band axis of the cube, of which one bad band was not worked on.
+    assert result.extras["share"].shape == cube.shape
+    np.testing.assert_allclose(result.extras["share"][0], 0.5, rtol=1e-6)
+    assert np.isnan(result.extras["share"][1]).all()
 
 
 def test_the_record_is_plain_and_says_how_to_do_it_again(cube: Cube) -> None:
