@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hsi_app.tiling import Window
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
     from hsi_app.fusion.grids import Grids
     from hsi_app.physics.operator import LinearOperator
-    from hsi_app.tiling import Window
 
 # Arrays a method worked out once for the whole scene; plain NumPy, so that they can be stored and shared.
 Shared = Mapping[str, "np.ndarray"]

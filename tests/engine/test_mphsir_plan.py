@@ -339,3 +339,8 @@ def test_the_width_of_a_blur_is_measured(side: int) -> None:
 
 def test_a_sharp_scene_has_no_width_of_blur() -> None:
     assert width_of_blur(*measured(photographs())) == 0.0
+
+
+def test_haze_is_taken_away_before_the_grid_is_made_finer() -> None:
+    with pytest.raises(ParameterError, match="use the task 'dehaze' first"):
+        asked_for(MpHsirParameters(degradations="haze"), "sr")

@@ -152,7 +152,7 @@ def most_thickness(relative: torch.Tensor, falls: torch.Tensor, black: torch.Ten
     relative : (..., B, H, W); falls : (..., B)
     black : (..., B) what no light at all is in units of the airlight, -inf where nobody knows
     """
-    room = torch.log1p(-black)[..., None, None] - torch.log1p(-relative.clamp(max=BRIGHTEST))
+    room = torch.log1p(-black.clamp(max=BRIGHTEST))[..., None, None] - torch.log1p(-relative.clamp(max=BRIGHTEST))
     return (room / falls[..., None, None]).amin(-3).clamp_min(0)
 
 

@@ -67,6 +67,8 @@ def asked_for(params: MpHsirParameters, task: str) -> Asked:
         return Asked(is_auto=True)
     else:
         asked = Asked(parse_degradations(params.degradations))
+    if task == "sr" and "haze" in asked.weights:
+        raise ParameterError("haze cannot be taken away by 'sr'; use the task 'dehaze' first, then 'sr'.")
     for name, needed in OWN_TASK.items():
         if name in asked.weights and task != needed:
             raise ParameterError(

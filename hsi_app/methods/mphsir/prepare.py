@@ -28,13 +28,13 @@ def prepare(scene: Scene, params: MpHsirParameters, task: str, job: Job) -> Shar
     asked = asked_for(params, task)
     outliers = "on" if params.outliers == "auto" and asked.weights.get("complex", 0) > 0 else params.outliers
     shared = dict(survey(scene, task, job.part(0.0, 0.6), rank=None, outliers=outliers))
+    low, high = _ends(scene)
+    shared["lowest"], shared["highest"] = _reach(low, high)
+    shared["black"] = _black(scene, low, shared)
     measured, haze = find(scene, shared, job.part(0.6, 0.3)) if asked.is_auto else ({}, None)
     plan = settle(asked, measured, task, shared)
     for note in plan.notes:
         job.note(note)
-    low, high = _ends(scene)
-    shared["lowest"], shared["highest"] = _reach(low, high)
-    shared["black"] = _black(scene, low, shared)
     shared["weights"], shared["strength"] = plan.vector(), np.array(plan.strength * params.strength)
     if "haze" in plan.weights:
         shared |= haze or veil(scene, shared, job.part(0.9, 0.1))[0]

@@ -26,6 +26,8 @@ from hsi_app.physics.resample import interpolate
 from hsi_app.physics.spatial import FWHM_TO_STD, Separable, psf_blur
 from hsi_app.problem import Problem, Restoration
 
+# Standard deviations of the noise that a sample may come out below black.
+BLACK_NOISE = 2.0
 # What is mended in component images; the others are seen in the spectrum.
 OF_COMPONENTS = ("gauss", "complex", "blur", "sr", "inpaint", "motion", "poisson")
 
@@ -207,16 +209,17 @@ def _clear_haze(problem: Problem, params: MpHsirParameters, prompted: Prompted, 
     values = state.values
     if values is problem.observed:
         values = filled(values, problem.valid, problem.shared)
-    bands = len(values)
-    light = torch.as_tensor(problem.shared["airlight"], dtype=values.dtype, device=values.device)
-    falls = haze.exponents(problem.wavelengths_nm, bands).to(values)
-    edges = haze.bin_edges(bands, prompted.network.group)
-    binned = haze.in_bins(falls, edges)
+    light, dark, noise = (torch.as_tensor(problem.shared[key], dtype=values.dtype, device=values.device)
+                          for key in ("airlight", "black", "noise_std"))  # fmt: skip
+    picks = torch.as_tensor(problem.shared["shows_haze"], device=values.device)
+    falls = haze.exponents(problem.wavelengths_nm, len(values)).to(values)
+    edges = haze.bin_edges(int(picks.sum()), prompted.network.group)
+    binned = haze.in_bins(falls[picks], edges)
     relative = haze.veiled(values.nan_to_num(0.0), light)
-    bins = haze.in_bins(relative, edges)
+    bins = haze.in_bins(relative[picks], edges)
     rows, cols = problem.place.slices
-    black = torch.as_tensor(problem.shared["black"], dtype=values.dtype, device=values.device) / light
-    most = haze.most_thickness(bins, binned, haze.in_bins(black, edges))
+    black = (dark - BLACK_NOISE * noise) / light
+    most = haze.most_thickness(relative[picks], falls[picks], black[picks])
     first = torch.as_tensor(problem.shared["thickness"][rows, cols], dtype=values.dtype, device=values.device)
     first = torch.minimum(first, most)
 
