@@ -8,6 +8,7 @@ import os
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -197,12 +198,13 @@ def _of_folder(path: Path, folder: Path, recursive: bool, patterns: Sequence[str
 
 def _made(folder: Path) -> set[Path]:
     """What earlier batches wrote, which may lie among the scenes and is none."""
-    known = read_journals(folder / HIDDEN)
-    names = [entry.facts.get("outputs") for entry in known.values() if entry.state == "done"]
-    return {
-        _real(folder / one[0]) for found in names if isinstance(found, list)
-        for one in found if isinstance(one, list) and one and isinstance(one[0], str)
-    }  # fmt: skip
+    found: set[Path] = set()
+    for entry in read_journals(folder / HIDDEN).values():
+        if entry.state != "failed" or "outputs" in entry.facts:
+            with suppress(ParameterError):  # a name that no batch wrote there
+                inside(folder, entry.item)
+                found |= {_real(folder / name) for name in written_names(entry.item)}
+    return found
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:

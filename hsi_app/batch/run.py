@@ -18,13 +18,14 @@ from hsi_app.batch.lease import Shard
 from hsi_app.batch.page import NAME, write_summary
 from hsi_app.batch.planning import Existing, Planned, plan
 from hsi_app.device import gpu_count
-from hsi_app.errors import ParameterError
+from hsi_app.errors import OutputError, ParameterError
 from hsi_app.jobs import Progress
+from hsi_app.methods.registry import method
 from hsi_app.recipe import Recipe, write_recipe
 
 # What the driver takes beside its workers, and the least a worker can begin with.
 DRIVER_BYTES, LEAST_BYTES = 320 * 2**20, 2**30
-# What a worker is given where nobody says how many there should be.
+# What a worker is given of more than that, if its method works in tiles.
 USUAL_BYTES = 2 * 2**30
 # Without --memory: this share of all memory, whatever is free now, so that tiles are the same tomorrow.
 MEMORY_SHARE = 0.6
@@ -104,7 +105,9 @@ class Batch:
                 f"{memory / 2**30:.2f} GiB for each of {self.at_a_time} workers; they need 1 GiB: give more"
                 " --memory, or fewer --workers."
             )
-        return memory
+        # No more than usual where tiles do: they are then the same whatever the workers and the memory.
+        extents = (method(step.method, "restore").extent.kind for step in self.steps.steps)
+        return min(memory, USUAL_BYTES) if all(kind == "tile" for kind in extents) else memory
 
     @property
     def page(self) -> Path:
@@ -156,7 +159,7 @@ def carry_out_batch(
 
     Parameters
     ----------
-    tell : what happens to each scene, see ``drive``; before, ('', 'plan', {'scenes': count})
+    tell : what happens to each scene, see ``drive``; before, ('', 'plan', {'scenes': [...]})
     say : told a line now and then
     is_stopped : asked twice a second
 
@@ -175,7 +178,8 @@ def carry_out_batch(
     shard, hidden = Shard(*asked.shard), asked.folder / HIDDEN
     with opened(asked.folder, shard) as (lease, journal):
         planned = _planned(asked)
-        tell("", "plan", {"scenes": len(planned), "memory": unit_memory})
+        scenes = [{"source": one.item.source, "out": one.item.out, "state": one.state} for one in planned]
+        tell("", "plan", {"scenes": scenes, "memory": unit_memory})
         clear_left_overs(asked.folder, planned)
         with suppress(OSError):
             write_recipe(asked.steps, hidden / f"{asked.recipe}.toml", overwrite=True)
@@ -190,9 +194,13 @@ def carry_out_batch(
             )  # fmt: skip
         with suppress(OSError):
             (hidden / "work").rmdir()
-        write_summary(
-            asked.folder, planned, read_journals(hidden), asked.steps.to_toml(), tally.why, shard.suffix
-        )  # fmt: skip
+        try:
+            write_summary(
+                asked.folder, planned, read_journals(hidden), asked.steps.to_toml(), tally.why, shard.suffix
+            )  # fmt: skip
+        except OutputError:
+            if not tally.code:  # else what ended the batch, as a full disk, is what must be told
+                raise
     return planned, tally
 
 

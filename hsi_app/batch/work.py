@@ -36,6 +36,8 @@ PICTURE_PX = 120
 # Rows of the result that are looked at, and share of samples that may be missing beside those the input lacked.
 CHECKED_ROWS, LOST_SHARE = 64, 0.01
 PROGRESS = "progress.json"
+# Notes of a run that was interrupted or shared out, which its result does not show.
+ON_THE_WAY = ("went on from a checkpoint", "a state of the checkpoint", "the state of the run")
 STAC_PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 
 
@@ -227,8 +229,8 @@ def _draw(cube: Cube, path: Path) -> None:
 
 
 def _write_record(path: Path, unit: Unit, recipe: Recipe, result: Result, key: str, share: float) -> None:
-    """The sidecar: where the result came from, in the fields of STAC Processing. Without times, so that the same work
-    gives the same file."""
+    """The sidecar: where the result came from, in the fields of STAC Processing. Without times or
+    interruptions, so that the same work gives the same file."""
     from hsi_app.files import to_json
 
     record = result.record
@@ -242,7 +244,7 @@ def _write_record(path: Path, unit: Unit, recipe: Recipe, result: Result, key: s
         },
         "source": unit.source, "mask": unit.mask, "input": steps[0]["input"], "key": key, "seed": record["seed"],
         "device": record["device"], "weights": weights_of(recipe), "finite_share": round(share, 6),
-        "notes": record["notes"],
+        "notes": [note for note in record["notes"] if not any(words in note for words in ON_THE_WAY)],
         "steps": [{name: step[name] for name in ("method", "task", "options", "tiles", "tile_px", "trace")}
                   for step in steps],
         "references": [reference for step in steps for reference in step["references"]],

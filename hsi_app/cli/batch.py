@@ -84,7 +84,14 @@ def _shard(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     show_default=True,
     help="Further tries after a failure that may have been an accident.",
 )
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For each scene.")
+@click.option(
+    "--timeout-per-item",
+    "--timeout",
+    "timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="For each scene.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--dry-run", is_flag=True, help="Show scenes, time, memory, disk and the biggest risk; do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the outcome as JSON.")
@@ -158,8 +165,9 @@ def _teller(log: Log) -> Any:
     progresses = Progresses()
 
     def tell(name: str, event: str, facts: dict[str, Any]) -> None:
+        log.event({"event": event, **({"out": name} if name else {}), **facts})
         if event == "plan":
-            progresses.begin(int(facts["scenes"]))
+            progresses.begin(len(facts["scenes"]))
             return
         log.on_progress(progresses.after(name, event, facts))
         if event in ("failed", "again"):

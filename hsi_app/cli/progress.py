@@ -82,10 +82,15 @@ class Log:
             finally:
                 self._bar = None
 
+    def event(self, facts: dict[str, Any]) -> None:
+        """A line for programs that watch; people are told by ``say``."""
+        if self._run.log_format == "json":
+            self._json({"level": "event", **facts})
+
     @staticmethod
     def _json(entry: dict[str, Any]) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        click.echo(json.dumps({"time": stamp, **entry}), err=True)
+        click.echo(json.dumps({"time": stamp, **entry}, default=str), err=True)
 
 
 @contextmanager

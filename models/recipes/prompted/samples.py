@@ -19,7 +19,7 @@ from hsi_app.methods.mphsir.names import DEGRADATIONS
 from hsi_app.methods.mphsir.view import view_components
 
 # Batches by the degradation that leads: what a record costs to make and what it teaches are different things.
-SHOWN = {"gauss": 0.19, "complex": 0.18, "blur": 0.1, "sr": 0.13, "inpaint": 0.15, "haze": 0.18, "bandloss": 0.03,
+SHOWN = {"gauss": 0.19, "complex": 0.18, "blur": 0.1, "sr": 0.13, "inpaint": 0.15, "haze": 0.26, "bandloss": 0.03,
          "motion": 0.02, "poisson": 0.02}  # fmt: skip
 # How often the network is told nothing of the task, and nothing of what was measured.
 UNTOLD, UNMEASURED = 0.02, 0.05
