@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from hsi_app.batch.journal import Entry, number
 from hsi_app.batch.planning import Planned
-from hsi_app.batch.unit import thumbnail_file
+from hsi_app.batch.unit import encodable, thumbnail_file
 from hsi_app.device import format_bytes
 from hsi_app.files import to_json, write_text
 from hsi_app.report.charts import data_uri
@@ -38,8 +38,9 @@ def write_summary(
     """
     rows = [_row(one, known.get(one.item.out)) for one in planned]
     facts = {"recipe": recipe, "ended": why, "versions": versions(), "scenes": rows}
-    write_text(folder / f"{NAME}{suffix}.json", to_json(facts), overwrite=True)
-    return write_text(folder / f"{NAME}{suffix}.html", _page(folder, rows, recipe, why), overwrite=True)
+    write_text(folder / f"{NAME}{suffix}.json", encodable(to_json(facts)), overwrite=True)
+    page = encodable(_page(folder, rows, recipe, why))
+    return write_text(folder / f"{NAME}{suffix}.html", page, overwrite=True)
 
 
 def _row(one: Planned, entry: Entry | None) -> dict[str, Any]:

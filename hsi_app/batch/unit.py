@@ -65,6 +65,11 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+def encodable(text: str) -> str:
+    """Text as UTF-8 can hold it: bytes of file names that are none become escapes, which JSON reads back."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def short_id(out: str) -> str:
     """A file name for a scene, whatever its own."""
     return hashlib.blake2b(out.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

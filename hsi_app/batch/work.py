@@ -17,7 +17,7 @@ import numpy as np
 
 from hsi_app.batch.items import inside, written_names
 from hsi_app.batch.keys import key_of, recipe_key, signature, weights_of
-from hsi_app.batch.unit import Outcome, Unit, thumbnail_file
+from hsi_app.batch.unit import Outcome, Unit, encodable, thumbnail_file
 from hsi_app.errors import Cancelled, CheckpointError, HsiError, OutputError, PlanError, WeightsError
 from hsi_app.jobs import Job, Progress
 
@@ -249,7 +249,7 @@ def _write_record(path: Path, unit: Unit, recipe: Recipe, result: Result, key: s
                   for step in steps],
         "references": [reference for step in steps for reference in step["references"]],
     }  # fmt: skip
-    path.write_text(to_json(facts) + "\n", encoding="utf-8")
+    path.write_text(encodable(to_json(facts)) + "\n", encoding="utf-8")
 
 
 def _publish(unit: Unit, staged: Path, target: Path) -> None:

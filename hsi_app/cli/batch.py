@@ -161,6 +161,7 @@ def _stoppable(log: Log) -> Iterator[threading.Event]:
 
 def _teller(log: Log) -> Any:
     from hsi_app.batch.run import Progresses
+    from hsi_app.batch.unit import encodable
 
     progresses = Progresses()
 
@@ -171,12 +172,19 @@ def _teller(log: Log) -> Any:
             return
         log.on_progress(progresses.after(name, event, facts))
         if event in ("failed", "again"):
-            log.say(f"{name}: {facts['reason']}{'; trying again' if event == 'again' else ''}", level="warning")
+            words = f"{name}: {facts['reason']}{'; trying again' if event == 'again' else ''}"
+            log.say(encodable(words), level="warning")
         elif event in ("done", "same"):
             took = f" in {facts['seconds']:.1f} s" if event == "done" and "seconds" in facts else ""
             log.say(f"{name}: {'nothing to do' if event == 'same' else 'done'}{took}", detail=1)
 
     return tell
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    from hsi_app.batch.unit import encodable
+
+    click.echo(encodable(text), err=err)
 
 
 def _tell_plan(planned: Sequence[Planned], estimate: Estimate, as_json: bool) -> None:
@@ -187,19 +195,19 @@ def _tell_plan(planned: Sequence[Planned], estimate: Estimate, as_json: bool) ->
         for one in planned
     ]  # fmt: skip
     if as_json:
-        click.echo(to_json({"scenes": rows, **estimate.plain()}))
+        _echo(to_json({"scenes": rows, **estimate.plain()}))
         return
     for one, row in zip(planned, rows, strict=True):
         size = " x ".join(map(str, one.shape))
         if one.state == "failed":
-            click.echo(f"failed  {one.item.where}: {one.reason}")
+            _echo(f"failed  {one.item.where}: {one.reason}")
             continue
         took = "" if row["seconds"] is None else f", about {row['seconds']:.1f} s"
         pieces = f"{one.tiles} tile{'s' if one.tiles > 1 else ''}"
-        click.echo(f"{one.state:<7} {one.item.where} -> {one.item.out}  {size}, {pieces},"
+        _echo(f"{one.state:<7} {one.item.where} -> {one.item.out}  {size}, {pieces},"
                    f" {format_bytes(one.peak_bytes)}{took}")  # fmt: skip
     for line in estimate.lines():
-        click.echo(line)
+        _echo(line)
 
 
 def _tell_outcome(planned: Sequence[Planned], tally: Tally, asked: Batch, as_json: bool) -> None:
@@ -208,15 +216,15 @@ def _tell_outcome(planned: Sequence[Planned], tally: Tally, asked: Batch, as_jso
     if as_json:
         rows = [{"out": name, "state": found.state, "reason": found.reason, **found.facts}
                 for name, found in tally.outcomes.items()]  # fmt: skip
-        click.echo(to_json({
+        _echo(to_json({
             "done": done, "same": same, "failed": failed, "not_reached": left, "seconds": round(tally.seconds, 3),
             "ended": tally.why, "scenes": rows,
         }))  # fmt: skip
         return
     if tally.why:
-        click.echo(tally.why, err=True)
+        _echo(tally.why, err=True)
     parts = [f"{done} done", f"{same} as before", f"{failed} failed", f"{left} not reached"]
     shown = [part for part in parts if not part.startswith("0 ")]
     if same == len(planned):
         shown = [f"nothing to do: all {same} results are there"]
-    click.echo(f"{asked.folder}: {', '.join(shown)}, {tally.seconds:.1f} s; see {asked.page}")
+    _echo(f"{asked.folder}: {', '.join(shown)}, {tally.seconds:.1f} s; see {asked.page}")
