@@ -5,6 +5,7 @@ xvfb-run python plugins/screenshot.py docs/forming.png forming
 xvfb-run python plugins/screenshot.py docs/filling.png filling
 xvfb-run python plugins/screenshot.py docs/fuse.png fuse
 xvfb-run python plugins/screenshot.py docs/prompt.png prompt
+xvfb-run python plugins/screenshot.py docs/batch.png batch
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -19,6 +21,9 @@ SIZE = (1500, 940)
 # A band with stripes, a region with fields, houses and river, and places on a field and a roof.
 BAND, REGION, PINS = 36, (24, 14, 72, 62), ((60.0, 40.0), (32.0, 26.0))
 LIMIT_MS = 300_000
+# What the scenes of the batch suffer from, and how many are done when its picture is taken.
+SPOILT = ("mixed-5", "gauss-50", "mixed-2", "gauss-70", "mixed-4") * 2
+SHOWN_DONE = 3
 PROMPT = "get rid of the noise and the stripes, leave the haze alone"
 
 
@@ -136,6 +141,58 @@ def take_prompt(path: Path, theme: str = "dark") -> Path:
     return path
 
 
+def take_batch(path: Path, theme: str = "dark") -> Path:
+    """Run a batch of scenes of which one is damaged, open a result, and save a picture of the window meanwhile."""
+    import hsi_sample_data
+    import napari
+    from qtpy.QtCore import Qt
+
+    from hsi_app import degrade, open_cube
+    from hsi_app.cube import Cube
+    from hsi_app.io import save_cube
+    from hsi_app.recipe import Recipe, Step, write_recipe
+
+    with TemporaryDirectory() as made:
+        flight = Path(made) / "flight_0612"
+        flight.mkdir()
+        clean = open_cube(hsi_sample_data.path("scene_clean"))
+        for number, spoilt in enumerate(SPOILT, 1):
+            # Four mirrored copies, shifted: scenes that differ, and take a while.
+            values = np.pad(clean.read(), ((0, 0), (0, clean.shape[1]), (0, clean.shape[2])), "symmetric")
+            turned = np.roll(values, (23 * number, 41 * number), axis=(1, 2))[:, :: (-1) ** number]
+            scene = Cube(np.ascontiguousarray(turned), clean.axis, unit=clean.unit)
+            save_cube(degrade(scene, spoilt, seed=number).observed, flight / f"line_{number:02d}.hdr")
+        data = flight / "line_03.bsq"
+        data.write_bytes(data.read_bytes()[:1_000_000])
+        recipe = write_recipe(Recipe((Step("lowrank", "denoise", {"rank": 8}),)), Path(made) / "denoise.toml")
+        viewer = napari.Viewer()
+        viewer.theme = theme
+        viewer.window.resize(*SIZE)
+        place, dock = viewer.window.add_plugin_dock_widget("hsi-app", "Batch")
+        viewer.window._qt_window.resizeDocks([place], [460], Qt.Orientation.Horizontal)
+        dock.form.put_recipe(str(recipe))
+        dock.form.inputs.add([str(flight)])
+        dock.form.how.put({"workers": 2})
+        settle()
+        dock.run()
+        counts = dock.results.model.scenes
+        wait(lambda: counts.counts["done"] >= SHOWN_DONE or not dock.foot.is_running)
+        viewer.open(counts.rows[0].source, plugin="hsi-app")
+        dock.open_result(0)
+        wait(lambda: "restored" in viewer.layers[-1].name)
+        viewer.dims.set_current_step(0, BAND)
+        dock.results.choose_failed()
+        wait(lambda: sum(scene.fraction > 0.2 for scene in counts.rows) > 1, 60_000)
+        viewer.reset_view()
+        settle()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        viewer.screenshot(str(path), canvas_only=False, flash=False)
+        dock.stop()
+        wait(lambda: not dock.foot.is_running)
+        viewer.close()
+    return path
+
+
 def take(path: Path, theme: str = "dark") -> Path:
     """Open the sample, preview a region, restore the cube, pin spectra, and save a picture of the window."""
     import napari
@@ -190,6 +247,8 @@ if __name__ == "__main__":
         print(take_forming(place, "inpaint", "dds2m", 600, "inpaint-0.9+lines-0.1"))
     elif what == "fuse":
         print(take_fuse(place))
+    elif what == "batch":
+        print(take_batch(place))
     elif what == "prompt":
         print(take_prompt(place))
     else:

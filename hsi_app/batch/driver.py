@@ -207,7 +207,7 @@ class _Run:
     def _start(self, task: _Task) -> None:
         planned, name = task.planned, task.planned.item.out
         if name not in self._shares:
-            self.journal.add(Entry(name, "started"))
+            self._write(Entry(name, "started"))
             self.tell(name, "started", {"try": task.tries + 1})
         unit = Unit(
             str(self.folder), name, planned.item.source, planned.item.mask, planned.recipe.to_toml(), self.lease,
@@ -303,9 +303,9 @@ class _Run:
         # What was found out by planning will be again; in the journal it would hide what became of the result before.
         if outcome.state == "done" or (outcome.state == "failed" and not is_planned):
             facts = outcome.facts if outcome.state == "done" else {"reason": outcome.reason, "code": outcome.code}
-            self.journal.add(Entry(name, outcome.state, facts))
+            self._write(Entry(name, outcome.state, facts))
         elif outcome.facts:  # looked at again, and the same: next time its files need no reading
-            self.journal.add(Entry(name, "done", outcome.facts))
+            self._write(Entry(name, "done", outcome.facts))
         if outcome.state == "failed":
             shutil.rmtree(work_folder(self.folder, name), ignore_errors=True)
         self.tally.outcomes[name] = outcome
@@ -314,6 +314,13 @@ class _Run:
             self._end(f"the disk is full: {outcome.reason}", 5)
         elif outcome.state == "failed" and self.rules.fail_fast:
             self._end("stopped at the first failure (--fail-fast).", 3)
+
+    def _write(self, entry: Entry) -> None:
+        """Into the journal; where that takes no more nothing can go on."""
+        try:
+            self.journal.add(entry)
+        except OutputError as error:
+            self._end(str(error), 5)
 
     def _end(self, why: str, code: int) -> None:
         if not self.tally.why:

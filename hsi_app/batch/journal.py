@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,11 +118,3 @@ def _ends_line(path: Path) -> bool:
     with open(path, "rb") as file:
         file.seek(-1, 2)
         return file.read(1) == b"\n"
-
-
-def counted(entries: Iterable[Entry]) -> dict[str, int]:
-    """How many are in each state."""
-    found: dict[str, int] = {}
-    for entry in entries:
-        found[entry.state] = found.get(entry.state, 0) + 1
-    return found

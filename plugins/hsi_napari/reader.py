@@ -33,7 +33,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     """
     from hsi_app.io import open_cube
 
-    layers = [cube_to_layer(open_cube(p)) for p in _once_each(_listed(path))]
+    layers = [cube_to_layer(open_cube(p)) for p in once_each(_listed(path))]
     readout.attach_to_current()
     return layers
 
@@ -42,7 +42,7 @@ def _listed(path: str | Sequence[str]) -> list[str]:
     return [str(path)] if isinstance(path, str | Path) else [str(p) for p in path]
 
 
-def _once_each(paths: list[str]) -> list[str]:
+def once_each(paths: list[str]) -> list[str]:
     """Leave out data files whose header is in the list too: both are often dropped on the window together."""
     headers = {Path(p).with_suffix("") for p in paths if p.lower().endswith(".hdr")}
 

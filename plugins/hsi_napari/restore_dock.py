@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -42,6 +43,7 @@ class RestoreDock(MethodDock):
         self.run_panel.preview_wanted.connect(self.preview)
         self.results.told.connect(self.run_panel.message.tell)
         self.results.failed.connect(self.run_panel.message.fail)
+        self.results.batch_wanted.connect(self._open_batch)
         self._changed_task()
         self.wire()
 
@@ -130,6 +132,12 @@ class RestoreDock(MethodDock):
 
     def _follow(self, colours: ThemeColours) -> None:
         self.results.follow(colours)
+
+    def _open_batch(self, recipe: Path) -> None:
+        place, batch = self.viewer.window.add_plugin_dock_widget("hsi-app", "Batch", tabify=True)
+        place.show()
+        place.raise_()
+        batch.take_up(recipe)
 
     def _draw_region(self) -> None:
         region_layer(self.viewer)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 
 from hsi_app.device import format_bytes
@@ -24,7 +25,9 @@ CUBE_KINDS, REPORT_KINDS = "ENVI (*.hdr);;GeoTIFF (*.tif);;Zarr (*.zarr)", "Repo
 
 
 class ResultPanel(ExportSection):
-    """The last run of the dock."""
+    """The last run of the dock; ``batch_wanted`` carries its recipe, saved, for many scenes."""
+
+    batch_wanted = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Result", parent, is_open=True)
@@ -40,8 +43,11 @@ class ResultPanel(ExportSection):
         self.recipe.setToolTip("The run as a TOML file; 'hsi-app restore RECIPE IN OUT' repeats it.")
         self.report = QPushButton("Report…")
         self.report.setToolTip("One HTML page with pictures, spectra, parameters and references.")
+        self.batch = QPushButton("Run on a folder…")
+        self.batch.setToolTip("Save the run as a recipe and open it in the Batch dock, for many scenes.")
         grid = QGridLayout()
         grid.setSpacing(6)
+        grid.addWidget(self.batch, 2, 0, 1, 2)
         for place, button in enumerate((self.compare, self.save, self.recipe, self.report)):
             grid.addWidget(button, place // 2, place % 2)
         self.rows.addWidget(self.summary)
@@ -51,6 +57,7 @@ class ResultPanel(ExportSection):
         self.save.clicked.connect(self._ask_save)
         self.recipe.clicked.connect(self._ask_recipe)
         self.report.clicked.connect(self._ask_report)
+        self.batch.clicked.connect(self._ask_batch)
         self.setVisible(False)
 
     def follow(self, colours: ThemeColours) -> None:
@@ -75,6 +82,11 @@ class ResultPanel(ExportSection):
         """Save the run as a recipe."""
         result = self._held()
         self.export(lambda: exports.save_recipe(result, path))
+
+    def batch_from(self, path: Path) -> None:
+        """Save the run as a recipe and ask for a batch with it."""
+        result = self._held()
+        self.export(lambda: exports.save_recipe(result, path), self._saved_for_batch)
 
     def report_to(self, path: Path) -> None:
         """Write the report page."""
@@ -103,6 +115,14 @@ class ResultPanel(ExportSection):
         path = ask_path(self, "Save recipe", "recipe.toml", "Recipe (*.toml)")
         if path is not None:
             self.save_recipe_to(path)
+
+    def _ask_batch(self) -> None:
+        path = ask_path(self, "Save recipe for the batch", "recipe.toml", "Recipe (*.toml)")
+        if path is not None:
+            self.batch_from(path)
+
+    def _saved_for_batch(self, path: Path) -> None:
+        self.batch_wanted.emit(path)
 
     def _ask_report(self) -> None:
         path = ask_path(self, "Save report", f"{self._stem()}_report.html", REPORT_KINDS)
