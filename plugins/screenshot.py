@@ -150,16 +150,17 @@ def take_batch(path: Path, theme: str = "dark") -> Path:
     from hsi_app import degrade, open_cube
     from hsi_app.cube import Cube
     from hsi_app.io import save_cube
+    from hsi_app.physics.resample import interpolated
     from hsi_app.recipe import Recipe, Step, write_recipe
 
     with TemporaryDirectory() as made:
         flight = Path(made) / "flight_0612"
         flight.mkdir()
-        clean = open_cube(hsi_sample_data.path("scene_clean"))
+        # Large enough that a picture can be taken meanwhile.
+        clean = interpolated(open_cube(hsi_sample_data.path("scene_clean")), 2)
         for number, spoilt in enumerate(SPOILT, 1):
-            # Four mirrored copies, shifted: scenes that differ, and take a while.
-            values = np.pad(clean.read(), ((0, 0), (0, clean.shape[1]), (0, clean.shape[2])), "symmetric")
-            turned = np.roll(values, (23 * number, 41 * number), axis=(1, 2))[:, :: (-1) ** number]
+            # Turned and mirrored: scenes that differ.
+            turned = np.rot90(clean.read()[:, :: -1 if number % 2 else 1], number // 2, axes=(1, 2))
             scene = Cube(np.ascontiguousarray(turned), clean.axis, unit=clean.unit)
             save_cube(degrade(scene, spoilt, seed=number).observed, flight / f"line_{number:02d}.hdr")
         data = flight / "line_03.bsq"
