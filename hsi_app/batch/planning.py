@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from hsi_app.batch.journal import Entry
 from hsi_app.batch.keys import recipe_key, signature
 from hsi_app.batch.work import PROGRAM_BYTES, sizes
 from hsi_app.device import format_bytes
-from hsi_app.errors import HsiError, OutputError
+from hsi_app.errors import Cancelled, HsiError, OutputError
 from hsi_app.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def plan(
     *,
     memory: int,
     existing: Existing = "skip",
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> list[Planned]:
     """Look at the header of every scene, and at what earlier batches left.
 
@@ -71,10 +72,17 @@ def plan(
     existing : what to do about results that are there: pass them over where they would come out the same, do them
         again, or count them as failures
 
+    is_stopped : asked before each
+
     A file that nobody's journal tells of is never replaced unless ``existing`` is 'redo'. Raises ParameterError if the
-    options of a scene do not exist.
+    options of a scene do not exist, Cancelled if it was stopped.
     """
-    return [_planned(item, recipe_for(recipe, item), folder, known.get(item.out), memory, existing) for item in items]
+    found = []
+    for item in items:
+        if is_stopped():
+            raise Cancelled("stopped on request; nothing was begun.")
+        found.append(_planned(item, recipe_for(recipe, item), folder, known.get(item.out), memory, existing))
+    return found
 
 
 def _planned(

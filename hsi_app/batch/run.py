@@ -102,7 +102,7 @@ class Batch:
             memory = (memory - DRIVER_BYTES) // self.at_a_time
         if memory < LEAST_BYTES:
             raise ParameterError(
-                f"{memory / 2**30:.2f} GiB for each of {self.at_a_time} workers; they need 1 GiB: give more"
+                f"{memory / 2**30:.2f} GiB for each worker ({self.at_a_time}); they need 1 GiB: give more"
                 " --memory, or fewer --workers."
             )
         # No more than usual where tiles do: they are then the same whatever the workers and the memory.
@@ -129,13 +129,13 @@ def _gathered(asked: Batch) -> tuple[Item, ...]:
     )  # fmt: skip
 
 
-def _planned(asked: Batch) -> list[Planned]:
-    items = _gathered(asked)
+def _planned(asked: Batch, items: tuple[Item, ...], is_stopped: Callable[[], bool] = lambda: False) -> list[Planned]:
     number, count = asked.shard
     known = read_journals(asked.folder / HIDDEN)
     return plan(
-        items[number - 1 :: count], asked.steps, asked.folder, known, memory=asked.unit_memory, existing=asked.existing
-    )
+        items[number - 1 :: count], asked.steps, asked.folder, known, memory=asked.unit_memory,
+        existing=asked.existing, is_stopped=is_stopped,
+    )  # fmt: skip
 
 
 def prepare_batch(asked: Batch, *, estimate: bool) -> tuple[list[Planned], Estimate]:
@@ -143,7 +143,7 @@ def prepare_batch(asked: Batch, *, estimate: bool) -> tuple[list[Planned], Estim
 
     Raises ParameterError as ``gather`` does.
     """
-    planned = _planned(asked)
+    planned = _planned(asked, _gathered(asked))
     known = read_journals(asked.folder / HIDDEN)
     return planned, estimated(planned, known, asked.folder, asked.at_a_time, measure=estimate)
 
@@ -169,16 +169,20 @@ def carry_out_batch(
 
     Raises
     ------
+    Cancelled
+        If it was stopped before it began.
     ParameterError, CapabilityError, OutputError
         If the inputs, the recipe, the cluster or the output folder are not as they must be.
     """
     unit_memory = asked.unit_memory  # too little is said before anything is made
-    for item in _gathered(asked):
+    items = _gathered(asked)
+    for item in items:
         recipe_for(asked.steps, item)
     shard, hidden = Shard(*asked.shard), asked.folder / HIDDEN
     with opened(asked.folder, shard) as (lease, journal):
-        planned = _planned(asked)
-        scenes = [{"source": one.item.source, "out": one.item.out, "state": one.state} for one in planned]
+        planned = _planned(asked, items, is_stopped)
+        scenes = [{"source": one.item.source, "out": one.item.out, "state": one.state, "samples": one.samples}
+                  for one in planned]  # fmt: skip
         tell("", "plan", {"scenes": scenes, "memory": unit_memory})
         clear_left_overs(asked.folder, planned)
         with suppress(OSError):

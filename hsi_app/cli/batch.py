@@ -135,6 +135,7 @@ def batch(
         planned, tally = carry_out_batch(asked, tell=_teller(log), say=log.say, is_stopped=stop.is_set)
     _tell_outcome(planned, tally, asked, as_json)
     code = tally.code or (3 if tally.count("failed") else 0)
+    log.event({"event": "ended", "reason": tally.why, "code": code})
     if code:
         click.get_current_context().exit(code)
 
