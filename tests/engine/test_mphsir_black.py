@@ -18,7 +18,7 @@ from hsi_app.methods.lowrank.prepare import survey
 from hsi_app.methods.mphsir import haze
 from hsi_app.methods.mphsir.network import Prompted
 from hsi_app.methods.mphsir.prepare import prepare
-from hsi_app.methods.mphsir.run import BLACK_NOISE
+from hsi_app.methods.mphsir.run import BLACK_NOISE, VEIL_SHARE
 from hsi_app.methods.mphsir.run import restore as restore_problem
 from hsi_app.methods.mphsir.spec import MpHsirParameters
 from hsi_app.methods.mphsir.veil import filled, projected, veil
@@ -181,7 +181,7 @@ def test_what_is_cleared_never_goes_below_black(hazy: Cube) -> None:
 def test_a_network_that_finds_more_haze_does_not_go_below_black_either(hazy: Cube) -> None:
     problem, scene = problem_of(hazy)
     with answering(2.0):
-        found = cleared(problem, thickness_error=np.array(1.0))
+        found = cleared(problem, thickness_error=np.array(1 / VEIL_SHARE))
     assert scene.scaling.undo(found.values.numpy()).min() > below_black(problem, scene)
 
 
@@ -189,7 +189,7 @@ def test_a_network_corrects_what_black_allows(hazy: Cube) -> None:
     problem, _ = problem_of(hazy)
     most = cleared(problem, thickness=np.full((SIDE, SIDE), 4.0)).plain["haze"]
     with answering(-0.25):
-        found = cleared(problem, thickness=np.full((SIDE, SIDE), 4.0), thickness_error=np.array(1.0)).plain["haze"]
+        found = cleared(problem, thickness=np.full((SIDE, SIDE), 4.0), thickness_error=np.array(1 / VEIL_SHARE)).plain["haze"]
     torch.testing.assert_close(found, (most - 0.25).clamp_min(0), atol=SINGLE, rtol=0)
 
 
