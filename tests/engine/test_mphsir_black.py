@@ -189,7 +189,8 @@ def test_a_network_corrects_what_black_allows(hazy: Cube) -> None:
     problem, _ = problem_of(hazy)
     most = cleared(problem, thickness=np.full((SIDE, SIDE), 4.0)).plain["haze"]
     with answering(-0.25):
-        found = cleared(problem, thickness=np.full((SIDE, SIDE), 4.0), thickness_error=np.array(1 / VEIL_SHARE)).plain["haze"]
+        changed = {"thickness": np.full((SIDE, SIDE), 4.0), "thickness_error": np.array(1 / VEIL_SHARE)}
+        found = cleared(problem, **changed).plain["haze"]
     torch.testing.assert_close(found, (most - 0.25).clamp_min(0), atol=SINGLE, rtol=0)
 
 
