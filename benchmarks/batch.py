@@ -39,7 +39,7 @@ def make_scene(path: Path, height: int, width: int = WIDTH, bands: int = BANDS, 
     rng = np.random.default_rng(seed)
     spectra = gaussian_filter(rng.random((MATERIALS, bands)), (0, 8)).astype(np.float32)
     like = Cube(np.broadcast_to(np.float32(0), (bands, height, width)), BandAxis(bands, np.linspace(400, 2400, bands)))
-    with create_cube(path, like) as writer:
+    with create_cube(path, like, overwrite=True) as writer:
         for top in range(0, height, 128):
             rows = min(128, height - top)
             fields = np.stack([gaussian_filter(rng.normal(size=(rows, width)), 6) for _ in range(MATERIALS)])
