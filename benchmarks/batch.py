@@ -1,6 +1,6 @@
 """Batches: memory and time of one large scene, workers against one, and what the driver itself takes.
 
-    python benchmarks/batch.py [large] [workers] [overhead] [--gigabytes 0.5 2 8] [--memory 3G] [--folder /tmp/batch]
+    python benchmarks/batch.py [large] [workers] [overhead] [--gigabytes 0.5 2 8] [--memory 3G] [--folder FOLDER]
 
 large: a cube made on disk (224 bands, float32, BIL) goes through ``lowrank`` with ``hsi-app batch``: seconds per
 megapixel-band and the largest resident memory of the whole process tree, read ten times a second.
@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def main() -> None:
     parser.add_argument("--memory", default="3G")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scenes", type=int, default=12)
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/hsi-batch"))
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "hsi-batch")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     for one in given.what:

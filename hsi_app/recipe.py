@@ -15,6 +15,7 @@ from hsi_app.errors import FormatError, ParameterError
 from hsi_app.files import write_text
 from hsi_app.methods.registry import method as find_method
 from hsi_app.optics import BLURRED_TASKS, SCALED_TASKS, optics_of
+from hsi_app.record import steps_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +84,7 @@ class Recipe:
     def from_record(cls, record: Mapping[str, Any]) -> Recipe:
         """The recipe that repeats a run, read from ``Result.record``."""
         settings = record["settings"]
-        done = record.get("steps", [record])
+        done = steps_of(record)
         return cls(
             steps=tuple(Step(r["method"], r["task"], dict(r["options"])) for r in done),
             seed=record["seed"],

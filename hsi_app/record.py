@@ -63,6 +63,16 @@ def run_record(
     }
 
 
+def steps_of(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Records of the steps of a recipe; of a plain run, its own."""
+    return list(record.get("steps", [record]))
+
+
+def what_was_done(record: Mapping[str, Any]) -> list[str]:
+    """'denoise with lowrank', for each step."""
+    return [f"{step['task']} with {step['method']}" for step in steps_of(record)]
+
+
 def history_line(spec: MethodSpec, params: Parameters, task: str) -> str:
     """The line a run adds to the history of what it makes."""
     given = ", ".join(f"{key}={value}" for key, value in params.plain().items())

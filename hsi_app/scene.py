@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 SAMPLE_PIXELS = 2**16
 
 
+def held_bytes(shape: tuple[int, int, int], itemsize: int) -> int:
+    """Bytes of (B, H, W) samples that stay in memory, with as much again to make them: values, validity, as stored."""
+    bands, height, width = shape
+    return 2 * height * bands * width * (5 + itemsize)
+
+
 class Scene:
     """Windows of a cube as scaled float32 tensors on the working device.
 
@@ -59,10 +65,10 @@ class Scene:
             raise CubeError(f"mask of shape {mask.shape} for a cube of shape {cube.shape}; give {(height, width)}.")
         self.mask = None if mask is None else np.asarray(mask).astype(bool)
         # float32 values, validity and the stored block that they come from.
-        per_row = self.bands.size * width * (5 + cube.dtype.itemsize)
+        per_row = held_bytes((self.bands.size, 1, width), cube.dtype.itemsize) // 2
         self.strip_rows = int(max(1, min(height, budget // (4 * per_row))))
         self._whole: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._share = 2 * height * per_row / max(budget, 1)
+        self._share = held_bytes(self.shape, cube.dtype.itemsize) / max(budget, 1)
         self._keeps = self._share <= 1
         self.scaling = self._fit_scaling()
 

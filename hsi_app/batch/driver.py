@@ -155,7 +155,7 @@ class _Run:
 
     def go(self, planned: Sequence[Planned], is_stopped: Callable[[], bool]) -> None:
         self._is_stopped = is_stopped
-        work = sum(one.samples for one in planned if one.state in ("to do", "check"))
+        work = sum(one.samples for one in planned if one.waits)
         for one in planned:
             if one.state == "done":
                 self._settle(one, Outcome("same"))
@@ -163,8 +163,7 @@ class _Run:
                 self._settle(one, Outcome("failed", one.reason, one.code), is_planned=True)
             else:
                 # One scene that would keep one worker busy while the others have nothing to do is shared out.
-                can_share = self.backend.workers > 1 and one.tiles > 1 and len(one.recipe.steps) == 1
-                if can_share and one.samples * self.backend.workers > work:
+                if self.backend.workers > 1 and one.can_share and one.samples * self.backend.workers > work:
                     self.waiting.appendleft(_Task(one, PREPARES))
                 else:
                     self.waiting.append(_Task(one))

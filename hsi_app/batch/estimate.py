@@ -41,7 +41,7 @@ class Estimate:
 
     def of(self, one: Planned) -> float | None:
         """Seconds for one scene; None where nobody can say, 0 where nothing is to be done."""
-        if one.state not in ("to do", "check"):
+        if not one.waits:
             return 0.0
         return None if self.rate is None else round(self.rate * one.samples, 3)
 
@@ -63,7 +63,7 @@ def estimated(
     planned: Sequence[Planned], known: Mapping[str, Entry], folder: Path, workers: int, *, measure: bool
 ) -> Estimate:
     """Time, memory and disk of what is to be done; ``measure`` allows to restore a small piece, in memory."""
-    waiting = [one for one in planned if one.state in ("to do", "check")]
+    waiting = [one for one in planned if one.waits]
     found = seconds_per_sample(planned, known) if measure else None
     rate, basis = (None, "") if found is None else found
     busy = max(1, min(workers, len(waiting)))
@@ -85,7 +85,7 @@ def _long(seconds: float) -> str:
 
 def seconds_per_sample(planned: Sequence[Planned], known: Mapping[str, Entry]) -> tuple[float, str] | None:
     """Seconds of one worker per sample of the input, and what that was measured on; None where nobody can say."""
-    waiting = [one for one in planned if one.state in ("to do", "check")]
+    waiting = [one for one in planned if one.waits]
     if not waiting:
         return None
     rate = _of_journal(recipe_key(waiting[0].recipe), known)

@@ -33,7 +33,8 @@ class Shard:
 class Lease:
     """What a worker goes by: it may write as long as the driver that sent it is there and wants it to go on.
 
-    lock, token : files of the driver; secret : what the second holds while it is that driver
+    lock, token : files of the driver, the first '' where there are no locks; secret : what the second holds while it
+        is that driver
     """
 
     lock: str
@@ -48,15 +49,7 @@ class Lease:
         except OSError:
             return True
         # Where there are no locks nobody can tell; the secret still tells a follower.
-        return not holds or (_HAS_LOCKS and not is_locked(Path(self.lock)))
-
-
-try:
-    import fcntl  # noqa: F401
-
-    _HAS_LOCKS = True
-except ImportError:  # Windows
-    _HAS_LOCKS = False
+        return not holds or (self.lock != "" and not is_locked(Path(self.lock)))
 
 
 @contextmanager
@@ -77,7 +70,7 @@ def held(hidden: Path, shard: Shard) -> Iterator[Lease]:
             ) from None
         token, secret = hidden / f"driver{shard.suffix}.token", f"{os.getpid()} {secrets.token_hex(8)}"
         write_whole(token, lambda path: path.write_text(secret, encoding="utf-8"))
-        lease = Lease(str(own), str(token), secret)
+        lease = Lease("" if handles[-1] is None else str(own), str(token), secret)
         try:
             yield lease
         finally:

@@ -48,6 +48,16 @@ class Planned:
     known_key: str | None = None
 
     @property
+    def waits(self) -> bool:
+        """True where something is to be done, or to be looked at."""
+        return self.state in ("to do", "check")
+
+    @property
+    def can_share(self) -> bool:
+        """True where several workers can do its tiles."""
+        return self.tiles > 1 and len(self.recipe.steps) == 1
+
+    @property
     def samples(self) -> int:
         """Of the input."""
         return int(np.prod(self.shape, dtype=np.int64))
@@ -128,6 +138,7 @@ def needed(cube: Cube, recipe: Recipe, memory: int) -> tuple[int, int, int]:
     from hsi_app.methods.registry import method
     from hsi_app.optics import optics_of
     from hsi_app.plan import tiles_within, working_budget
+    from hsi_app.scene import held_bytes
 
     budget, shape = working_budget(memory, PROGRAM_BYTES), cube.shape
     most, peak = 1, 0
@@ -136,7 +147,7 @@ def needed(cube: Cube, recipe: Recipe, memory: int) -> tuple[int, int, int]:
         task = spec.check_task(step.task)
         optics = optics_of(task, **recipe.optics(task))
         worked = cube.axis.good.size if recipe.bad_bands == "keep" else shape[0]
-        held = 2 * shape[1] * worked * shape[2] * (5 + cube.dtype.itemsize)
+        held = held_bytes((worked, *shape[1:]), cube.dtype.itemsize)
         scene: Any = SimpleNamespace(
             shape=(worked, *shape[1:]), cube=SimpleNamespace(dtype=cube.dtype, shape=shape),
             holds_whole=held <= budget // 4,
@@ -157,7 +168,7 @@ def biggest_risk(planned: Sequence[Planned], folder: Path, workers: int, seconds
 
     import psutil
 
-    waiting = [one for one in planned if one.state in ("to do", "check")]
+    waiting = [one for one in planned if one.waits]
     bad = [one for one in planned if one.state == "failed"]
     if not waiting:
         return "none: nothing is to be done."
@@ -180,7 +191,7 @@ def biggest_risk(planned: Sequence[Planned], folder: Path, workers: int, seconds
         return f"time: about {seconds / 3600:.0f} hours; it goes on where it stopped, with any number of workers."
     longest = max(waiting, key=lambda one: one.samples)
     share = longest.samples / sum(one.samples for one in waiting)
-    if workers > 1 and share > 0.5 and len(waiting) > 1:
+    if workers > 1 and share > 0.5 and len(waiting) > 1 and not longest.can_share:
         return f"balance: {longest.item.where} alone is {share:.0%} of the work, and one worker does it."
     if bad:
         return f"the inputs: {len(bad)} of {len(planned)} cannot be done; the first: {bad[0].reason}"

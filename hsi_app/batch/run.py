@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from hsi_app.batch.driver import Listener, Rules, Tally, clear_left_overs, drive
 from hsi_app.batch.estimate import Estimate, estimated
 from hsi_app.batch.executors import Kind, open_backend
 from hsi_app.batch.items import DEFAULT_NAME, HIDDEN, Item, gather, recipe_for
-from hsi_app.batch.journal import read_journals
+from hsi_app.batch.journal import Entry, read_journals
 from hsi_app.batch.lease import Shard
 from hsi_app.batch.page import NAME, write_summary
 from hsi_app.batch.planning import Existing, Planned, plan
@@ -129,9 +129,10 @@ def _gathered(asked: Batch) -> tuple[Item, ...]:
     )  # fmt: skip
 
 
-def _planned(asked: Batch, items: tuple[Item, ...], is_stopped: Callable[[], bool] = lambda: False) -> list[Planned]:
+def _planned(
+    asked: Batch, items: tuple[Item, ...], known: Mapping[str, Entry], is_stopped: Callable[[], bool] = lambda: False
+) -> list[Planned]:
     number, count = asked.shard
-    known = read_journals(asked.folder / HIDDEN)
     return plan(
         items[number - 1 :: count], asked.steps, asked.folder, known, memory=asked.unit_memory,
         existing=asked.existing, is_stopped=is_stopped,
@@ -143,8 +144,8 @@ def prepare_batch(asked: Batch, *, estimate: bool) -> tuple[list[Planned], Estim
 
     Raises ParameterError as ``gather`` does.
     """
-    planned = _planned(asked, _gathered(asked))
     known = read_journals(asked.folder / HIDDEN)
+    planned = _planned(asked, _gathered(asked), known)
     return planned, estimated(planned, known, asked.folder, asked.at_a_time, measure=estimate)
 
 
@@ -180,14 +181,14 @@ def carry_out_batch(
         recipe_for(asked.steps, item)
     shard, hidden = Shard(*asked.shard), asked.folder / HIDDEN
     with opened(asked.folder, shard) as (lease, journal):
-        planned = _planned(asked, items, is_stopped)
+        planned = _planned(asked, items, read_journals(hidden), is_stopped)
         scenes = [{"source": one.item.source, "out": one.item.out, "state": one.state, "samples": one.samples}
                   for one in planned]  # fmt: skip
         tell("", "plan", {"scenes": scenes, "memory": unit_memory})
         clear_left_overs(asked.folder, planned)
         with suppress(OSError):
             write_recipe(asked.steps, hidden / f"{asked.recipe}.toml", overwrite=True)
-        waiting = sum(one.state in ("to do", "check") for one in planned)
+        waiting = sum(one.waits for one in planned)
         # No pool is begun for nothing.
         kind = asked.executor if waiting else "inline"
         with open_backend(kind, asked.at_a_time, asked.scheduler if waiting else None) as backend:

@@ -20,6 +20,7 @@ from hsi_app.batch.keys import key_of, recipe_key, signature, weights_of
 from hsi_app.batch.unit import Outcome, Unit, encodable, thumbnail_file
 from hsi_app.errors import Cancelled, CheckpointError, HsiError, OutputError, PlanError, WeightsError
 from hsi_app.jobs import Job, Progress
+from hsi_app.record import steps_of, what_was_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,20 +92,18 @@ def _carried_out(unit: Unit) -> Outcome:
         cube = open_cube(unit.source)
         job.step(0.0, "reading")
         key = unit.key or key_of(cube, unit.mask, recipe, lambda: job.step(0.0, "reading"))
+        told = {"key": key, "recipe_key": recipe_key(recipe), "signature": seen}
         if key == unit.known_key:
             shutil.rmtree(unit.hidden, ignore_errors=True)
-            return Outcome(
-                "same",
-                facts={"key": key, "recipe_key": recipe_key(recipe), "signature": seen, "outputs": outputs_of(unit)},
-            )
+            return Outcome("same", facts={**told, "outputs": sizes(Path(unit.folder), unit.out)})
         hidden = unit.hidden
+        mask = None if unit.mask is None else read_mask(unit.mask)
         if unit.share is not None:
-            tiles = _shared(unit, cube, recipe, _state_folder(hidden, key), job)
+            tiles = _shared(unit, cube, mask, recipe, _state_folder(hidden, key), job)
             return Outcome("shared", facts={"tiles": tiles, "key": key})
         staged = hidden / "out"
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
-        mask = None if unit.mask is None else read_mask(unit.mask)
         result = run_recipe(
             cube, recipe, device=unit.device, memory=unit.memory, mask=mask, out=staged / target.name, job=job,
             checkpoint=_state_folder(hidden, key), program=PROGRAM_BYTES,
@@ -119,18 +118,16 @@ def _carried_out(unit: Unit) -> Outcome:
     shutil.rmtree(hidden, ignore_errors=True)
     record = result.record
     facts = {
-        "key": key, "recipe_key": recipe_key(recipe), "signature": seen, "outputs": outputs_of(unit),
-        "shape": list(cube.shape),
+        **told, "outputs": sizes(Path(unit.folder), unit.out), "shape": list(cube.shape),
         "seconds": round(time.monotonic() - began, 3), "peak_memory_bytes": record["peak_memory_bytes"],
         "device": record["device"], "finite_share": round(share, 6), "notes": record["notes"],
-        "did": [f"{step['task']} with {step['method']}" for step in record.get("steps", [record])],
+        "did": what_was_done(record),
     }  # fmt: skip
     return Outcome("done", facts=facts)
 
 
-def _shared(unit: Unit, cube: Cube, recipe: Recipe, state: Path, job: Job) -> int:
+def _shared(unit: Unit, cube: Cube, mask: np.ndarray | None, recipe: Recipe, state: Path, job: Job) -> int:
     """Do a share of the tiles of a recipe of one step, or what all shares need; returns how many tiles there are."""
-    from hsi_app.io import read_mask
     from hsi_app.recipe import step_settings
     from hsi_app.runner import restore_share
 
@@ -139,7 +136,6 @@ def _shared(unit: Unit, cube: Cube, recipe: Recipe, state: Path, job: Job) -> in
         recipe, step, device=unit.device, memory=unit.memory, seed=job.seed, program=PROGRAM_BYTES
     )  # fmt: skip
     share = unit.share if unit.share is not None and unit.share[1] else None
-    mask = None if unit.mask is None else read_mask(unit.mask)
     return restore_share(cube, step.method, step.params, settings, state, share, mask=mask, job=job)
 
 
@@ -234,12 +230,12 @@ def _write_record(path: Path, unit: Unit, recipe: Recipe, result: Result, key: s
     from hsi_app.files import to_json
 
     record = result.record
-    steps = record.get("steps", [record])
+    steps = steps_of(record)
     facts = {
         "stac_extensions": [STAC_PROCESSING],
         "properties": {
             "processing:software": record["versions"],
-            "processing:lineage": ", then ".join(f"{step['task']} with {step['method']}" for step in steps),
+            "processing:lineage": ", then ".join(what_was_done(record)),
             "processing:expression": {"format": "hsi-app recipe (TOML)", "expression": recipe.to_toml()},
         },
         "source": unit.source, "mask": unit.mask, "input": steps[0]["input"], "key": key, "seed": record["seed"],
@@ -275,12 +271,6 @@ def _publish(unit: Unit, staged: Path, target: Path) -> None:
                 raise
     except OSError as error:
         raise OutputError(f"'{target}' cannot be put in place: {error.strerror or error}.") from error
-
-
-def outputs_of(unit: Unit) -> list[list[Any]]:
-    """Name and size of each file of the result, None for a folder."""
-    folder = Path(unit.folder)
-    return sizes(folder, unit.out)
 
 
 def sizes(folder: Path, out: str) -> list[list[Any]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from hsi_app.cli.progress import Log
+from hsi_app.cli.progress import Log, stopped_by_signals
 from hsi_app.cli.run_options import RunOptions, processing_options
 from hsi_app.device import format_bytes
 from hsi_app.errors import ParameterError
@@ -131,33 +130,19 @@ def batch(
     if dry_run:
         _tell_plan(*prepare_batch(asked, estimate=True), as_json)
         return
-    with _stoppable(log) as stop, log.bar() if not as_json else nullcontext():
+    stop = threading.Event()
+
+    def ask() -> None:
+        stop.set()
+        log.say("stopping at the next step of each worker; press Ctrl-C again to break off.", level="warning")
+
+    with stopped_by_signals(stop.is_set, ask), log.bar() if not as_json else nullcontext():
         planned, tally = carry_out_batch(asked, tell=_teller(log), say=log.say, is_stopped=stop.is_set)
     _tell_outcome(planned, tally, asked, as_json)
     code = tally.code or (3 if tally.count("failed") else 0)
     log.event({"event": "ended", "reason": tally.why, "code": code})
     if code:
         click.get_current_context().exit(code)
-
-
-@contextmanager
-def _stoppable(log: Log) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second breaks off."""
-    stop = threading.Event()
-
-    def answer(_signal: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        log.say("stopping at the next step of each worker; press Ctrl-C again to break off.", level="warning")
-
-    is_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _teller(log: Log) -> Any:

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
@@ -102,18 +102,28 @@ def running_job(run: RunOptions, *, seed: int = 0) -> Iterator[tuple[Job, Log]]:
     log = Log(run)
     job = Job(seed=seed if run.seed is None else run.seed, on_progress=log.on_progress)
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if job.is_cancelled:
-            raise KeyboardInterrupt
+    def stop() -> None:
         job.cancel()
         log.say("stopping at the next step; press Ctrl-C again to break off.", level="warning", detail=1)
 
-    # Signal handlers can only be set in the main thread; elsewhere the caller cancels the job itself.
+    with stopped_by_signals(lambda: job.is_cancelled, stop), log.bar():
+        yield job, log
+
+
+@contextmanager
+def stopped_by_signals(is_stopped: Callable[[], bool], stop: Callable[[], object]) -> Iterator[None]:
+    """While inside, the first Ctrl-C or SIGTERM calls ``stop``; one that comes when it ``is_stopped`` breaks off."""
+
+    def answer(_signal: int, _frame: FrameType | None) -> None:
+        if is_stopped():
+            raise KeyboardInterrupt
+        stop()
+
+    # Signal handlers can only be set in the main thread; elsewhere the caller stops the work itself.
     is_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
+    before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
     try:
-        with log.bar():
-            yield job, log
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -18,6 +18,7 @@ from hsi_app.files import to_json
 from hsi_app.methods.registry import MethodSpec, methods
 from hsi_app.methods.registry import method as find_method
 from hsi_app.optics import BLURRED_TASKS, DEFAULT_SCALE, SCALED_TASKS, SCALES
+from hsi_app.record import steps_of, what_was_done
 
 if TYPE_CHECKING:
     from hsi_app.cube import Cube
@@ -223,9 +224,8 @@ def _tell(result: Result, request: Request) -> None:
     if request.as_json:
         click.echo(to_json(record))
         return
-    steps = record.get("steps", [record])
-    did = ", then ".join(f"{step['task']} with {step['method']}" for step in steps)
+    did = ", then ".join(what_was_done(record))
     click.echo(
-        f"{request.out}: {did}, {sum(step['seconds'] for step in steps):.1f} s on {record['device']},"
+        f"{request.out}: {did}, {sum(step['seconds'] for step in steps_of(record)):.1f} s on {record['device']},"
         f" peak memory {format_bytes(record['peak_memory_bytes'])}"
     )

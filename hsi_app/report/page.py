@@ -11,6 +11,7 @@ import numpy as np
 from hsi_app.bands import BandAxis
 from hsi_app.device import format_bytes
 from hsi_app.methods.registry import TASKS
+from hsi_app.record import steps_of
 from hsi_app.report.charts import Chart
 from hsi_app.report.findings import Findings
 from hsi_app.report.fit_chart import CURVE, fit_charts
@@ -59,7 +60,7 @@ class Content:
     @property
     def steps(self) -> Sequence[Mapping[str, Any]]:
         """Records of the steps; one for a plain run."""
-        return self.result.record.get("steps", [self.result.record])
+        return steps_of(self.result.record)
 
 
 def page(content: Content) -> str:

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from hsi_napari.sections import GAP, Message, Note
-from hsi_napari.theme import ThemeColours, readable_on
+from hsi_napari.theme import ThemeColours, main_button_style
 
 _STEPS = 1000
 
@@ -57,8 +57,7 @@ class BatchFoot(QWidget):
         """Use the colours of a theme."""
         self.message.follow(colours)
         self.stage.paint(colours.muted)
-        ground, letters = colours.accent, readable_on(colours.accent)
-        self.run.setStyleSheet(f"QPushButton:enabled {{ background: {ground}; color: {letters}; font-weight: bold; }}")
+        self.run.setStyleSheet(main_button_style(colours))
 
     def begin(self, what: str) -> None:
         """A batch was started; how far it is cannot be said yet."""

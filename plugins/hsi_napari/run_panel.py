@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBox
 from hsi_app.jobs import Progress
 from hsi_app.methods.registry import Kind
 from hsi_napari.sections import GAP, Message, Note
-from hsi_napari.theme import ThemeColours, readable_on
+from hsi_napari.theme import ThemeColours, main_button_style
 from hsi_napari.worker import time_left
 
 _THUMB_PX = 150
@@ -86,8 +86,7 @@ class RunPanel(QWidget):
         """Use the colours of a theme."""
         self.message.follow(colours)
         self.stage.paint(colours.muted)
-        ground, letters = colours.accent, readable_on(colours.accent)
-        self.run.setStyleSheet(f"QPushButton:enabled {{ background: {ground}; color: {letters}; font-weight: bold; }}")
+        self.run.setStyleSheet(main_button_style(colours))
 
     def allow(self, is_possible: bool) -> None:
         """Whether there is something to run on."""

@@ -51,6 +51,12 @@ def readable_on(colour: str) -> str:
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
 
 
+def main_button_style(colours: ThemeColours) -> str:
+    """Style sheet of the button that starts the work."""
+    ground, letters = colours.accent, readable_on(colours.accent)
+    return f"QPushButton:enabled {{ background: {ground}; color: {letters}; font-weight: bold; }}"
+
+
 def ramp(colour: str) -> dict[str, Any]:
     """A colour map from black to a colour, as napari takes it."""
     top = [channel / 255 for channel in _channels(colour)]
