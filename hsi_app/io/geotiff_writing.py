@@ -18,6 +18,8 @@ from hsi_app.io.map_frame import crs_wkt
 from hsi_app.io.writing import BlockWriter, Plan
 
 TILE_PX = 256
+# A name that ends so asks for a cloud-optimised GeoTIFF.
+COG_SUFFIXES = (".cog.tif", ".cog.tiff")
 
 
 def tiff_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -53,7 +55,11 @@ def _holds(dtype: np.dtype[Any], number: float) -> bool:
 
 @final
 class GeoTiffWriter(BlockWriter):
-    """Writes uncompressed GeoTIFF, a band after another, in tiles; BigTIFF where it may pass 4 GB."""
+    """Writes uncompressed GeoTIFF, a band after another, in tiles; BigTIFF where it may pass 4 GB.
+
+    A name in ``.cog.tif`` gives a cloud-optimised GeoTIFF: compressed without loss, with overviews, in the order that
+    lets a viewer fetch parts over a network. It is made of the finished file, for its overviews need all of it.
+    """
 
     def __init__(self, path: Path, plan: Plan) -> None:
         import rasterio
@@ -125,6 +131,20 @@ class GeoTiffWriter(BlockWriter):
         size = self._path.stat().st_size
         if size < self._nbytes:
             raise OutputError(f"'{self._path.name}' has {size} bytes instead of {self._nbytes}; is the disk full?")
+        if self._path.name.lower().endswith(COG_SUFFIXES):
+            self._optimise()
+
+    def _optimise(self) -> None:
+        import rasterio.shutil
+
+        plain = self._path.with_name(f"plain-{self._path.name}")
+        self._path.rename(plain)
+        with _told(self._path, self._nbytes), unplaced_is_fine():
+            rasterio.shutil.copy(
+                plain, self._path, driver="COG", BLOCKSIZE=TILE_PX, COMPRESS="DEFLATE", PREDICTOR="YES",
+                OVERVIEW_RESAMPLING="AVERAGE", BIGTIFF="IF_SAFER",
+            )  # fmt: skip
+        plain.unlink()
 
     def abandon(self) -> None:
         """See BlockWriter."""

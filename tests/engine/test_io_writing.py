@@ -21,7 +21,7 @@ from hsi_app.io.raw_writing import RawSamples
 from hsi_app.io.writing import fit_to_dtype
 from hsi_app.tiling import Window
 
-FULL = [".hdr", ".bil", ".bip", ".dat", ".tif", ".zarr", ".h5"]
+FULL = [".hdr", ".bil", ".bip", ".dat", ".tif", ".cog.tif", ".zarr", ".h5"]
 ALL = [*FULL, ".npy"]
 
 
@@ -118,6 +118,19 @@ def test_gdal_sees_frame_missing_value_and_samples(tmp_path: Path, rich: Cube, s
         assert dataset.crs.to_epsg() == 32633
         assert tuple(dataset.transform)[:6] == rich.georef.transform  # type: ignore[union-attr]
         assert dataset.nodata == -9999
+
+
+def test_a_cloud_optimised_name_gives_tiles_overviews_and_the_layout(tmp_path: Path) -> None:
+    import rasterio
+
+    values = np.random.default_rng(3).normal(size=(3, 600, 520)).astype("f4")
+    cube = Cube(values, georef=GeoRef((1.0, 0.0, 0.0, 0.0, -1.0, 0.0), "EPSG:32633"))
+    with rasterio.open(save_cube(cube, tmp_path / "out.cog.tif")) as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert dataset.overviews(1) == [2, 4]
+        assert dataset.block_shapes[0] == (256, 256)
+        assert np.array_equal(dataset.read(), values)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.cog.tif"]
 
 
 def test_qgis_finds_wavelengths_in_the_imagery_domain(tmp_path: Path, rich: Cube) -> None:
