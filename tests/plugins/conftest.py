@@ -22,6 +22,14 @@ if not _HAS_DISPLAY:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that show a window in one process: on one screen they would take each other's focus."""
+    for item in items:
+        if "window" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("window"))
+
+
 def _missing(reason: str) -> None:
     if os.environ.get("HSI_REQUIRE_GUI") == "1":
         pytest.fail(f"HSI_REQUIRE_GUI=1, but {reason}")
