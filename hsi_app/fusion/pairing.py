@@ -93,18 +93,12 @@ def make_pair(hsi: Scene, msi: Scene, settings: PairSettings, job: Job) -> Paire
     ParameterError
         If the spectral response is not known and cannot be estimated, or a map frame is asked for that is not there.
     """
-    axes = hsi.cube.axis.select(hsi.bands), msi.cube.axis.select(msi.bands)
-    response = response_of(settings.srf, *axes)
-    if response is not None and response.matrix.shape != (msi.shape[0], hsi.shape[0]):
-        raise ParameterError(
-            f"the response has {response.matrix.shape[0]} bands, the multispectral image {msi.shape[0]}; name the"
-            " right ones, as in --srf sentinel-2:B2,B3,B4,B8."
-        )
+    axes, response = _axes(hsi, msi), known_response(hsi, msi, settings.srf)
     job.step(0.1, "seeing whether the images line up")
     placement, registration, how, uneven = None, None, "none, as asked", None
     if settings.registration != "none":
-        coarse, fine, factor = images = _intensities(hsi, msi, response, axes)
-        placement, registration, how = _placed(hsi, msi, images, settings.registration, job)
+        coarse, fine, factor = images = intensities(hsi, msi, response)
+        placement, registration, how = place(hsi, msi, images, settings.registration, job)
         if placement is not None:
             uneven = find_unevenness(coarse, fine, placement.on_averaged(factor))
     bands = msi.shape[0]
@@ -146,10 +140,31 @@ def make_pair(hsi: Scene, msi: Scene, settings: PairSettings, job: Job) -> Paire
     return Paired(pair, response, registration, facts)
 
 
-def _placed(
+def known_response(hsi: Scene, msi: Scene, srf: str | None) -> Response | None:
+    """The spectral response that is told, or that the header tells; None where it must be estimated.
+
+    Raises ParameterError where it cannot be read or has another number of bands.
+    """
+    response = response_of(srf, *_axes(hsi, msi))
+    if response is not None and response.matrix.shape != (msi.shape[0], hsi.shape[0]):
+        raise ParameterError(
+            f"the response has {response.matrix.shape[0]} bands, the multispectral image {msi.shape[0]}; name the"
+            " right ones, as in --srf sentinel-2:B2,B3,B4,B8."
+        )
+    return response
+
+
+def _axes(hsi: Scene, msi: Scene) -> tuple[BandAxis, BandAxis]:
+    return hsi.cube.axis.select(hsi.bands), msi.cube.axis.select(msi.bands)
+
+
+def place(
     hsi: Scene, msi: Scene, images: tuple[np.ndarray, np.ndarray, int], how: How, job: Job
 ) -> tuple[Placement | None, Registration | None, str]:
-    """Where the images lie on each other, what was measured of it, and one phrase."""
+    """Where the images lie on each other, what was measured of it, and one phrase.
+
+    ``images`` are their ``intensities``. Raises ParameterError if a map frame is asked for that is not there.
+    """
     start, said = _nominal(hsi, msi, how)
     if start is None:
         job.note("the sizes of the images do not fit, and they have no common map frame; they are not registered.")
@@ -201,11 +216,9 @@ def _nominal(hsi: Scene, msi: Scene, how: How) -> tuple[Placement | None, str]:
     return Placement.from_shapes(hsi.shape[1:], msi.shape[1:]), "corner to corner"
 
 
-def _intensities(
-    hsi: Scene, msi: Scene, response: Response | None, axes: tuple[BandAxis, BandAxis]
-) -> tuple[np.ndarray, np.ndarray, int]:
+def intensities(hsi: Scene, msi: Scene, response: Response | None) -> tuple[np.ndarray, np.ndarray, int]:
     """(h, w) and (H, W) images of the same light, NaN where missing; and by what the second was averaged down."""
-    weights = _common_light(axes) if response is None else response.matrix.mean(0)
+    weights = _common_light(_axes(hsi, msi)) if response is None else response.matrix.mean(0)
     coarse = _weighed(hsi, weights, 1)
     # A strip of a few lines cannot be averaged by more than it has.
     factor = max(1, min(-(-max(msi.shape[1:]) // _REGISTERED_PX), *msi.shape[1:]))

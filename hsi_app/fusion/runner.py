@@ -66,6 +66,11 @@ class FusionSettings:
     bad_bands: Literal["keep", "restore"] = "keep"
     tile: int | None = None
 
+    @property
+    def pairing(self) -> PairSettings:
+        """What is known of how the images belong together."""
+        return PairSettings(self.srf, self.registration, self.radiometry, self.psf_fwhm)
+
 
 def fuse(
     hsi: Cube,
@@ -130,20 +135,9 @@ def fuse(
     job = job or Job(seed=settings.seed)
     started = datetime.now(UTC)
     job.step(0.0, "reading")
-    device = devices.choose_device(settings.device)
-    budget = working_budget(settings.memory)
-    coarse, fine = (
-        Scene(cube, _worked(cube, settings), device, mask=seen, budget=budget // 8, physical=True)
-        for cube, seen in ((hsi, mask), (msi, None))
-    )
-    if fine.shape[0] >= coarse.shape[0]:
-        raise CubeError(
-            f"'{msi.name}' has {fine.shape[0]} bands and '{hsi.name}' {coarse.shape[0]}; give the hyperspectral image"
-            " first, the multispectral one second."
-        )
-    known = PairSettings(settings.srf, settings.registration, settings.radiometry, settings.psf_fwhm)
+    coarse, fine, budget = scenes(hsi, msi, settings, mask)
     with memory_as_plan("while the images were brought together"):
-        paired = make_pair(coarse, fine, known, job.part(0.02, 0.13))
+        paired = make_pair(coarse, fine, settings.pairing, job.part(0.02, 0.13))
     pair = paired.pair
     reasons: tuple[str, ...] = ()
     if spec is None or params is None:
@@ -182,6 +176,27 @@ def fuse(
     return Fusion(
         sharp.result(), None if map_of is None else map_of.result(), hsi, msi, paired.response, record,
     )  # fmt: skip
+
+
+def scenes(
+    hsi: Cube, msi: Cube, settings: FusionSettings, mask: np.ndarray | None = None
+) -> tuple[Scene, Scene, int]:
+    """Both images as a fusion works on them, and the bytes that it may use.
+
+    Raises CubeError where the second has no fewer bands than the first, PlanError without memory.
+    """
+    device = devices.choose_device(settings.device)
+    budget = working_budget(settings.memory)
+    coarse, fine = (
+        Scene(cube, _worked(cube, settings), device, mask=seen, budget=budget // 8, physical=True)
+        for cube, seen in ((hsi, mask), (msi, None))
+    )
+    if fine.shape[0] >= coarse.shape[0]:
+        raise CubeError(
+            f"'{msi.name}' has {fine.shape[0]} bands and '{hsi.name}' {coarse.shape[0]}; give the hyperspectral image"
+            " first, the multispectral one second."
+        )
+    return coarse, fine, budget
 
 
 def _worked(cube: Cube, settings: FusionSettings) -> np.ndarray:
