@@ -134,6 +134,7 @@ def batch(
 
     def ask() -> None:
         stop.set()
+        log.event({"event": "stopping"})
         log.say("stopping at the next step of each worker; press Ctrl-C again to break off.", level="warning")
 
     with stopped_by_signals(stop.is_set, ask), log.bar() if not as_json else nullcontext():

@@ -19,8 +19,9 @@ from hsi_napari.batch_scenes import parsed
 
 # So many lines are taken in at a time, and for so long at most; between two portions the window draws and listens.
 PORTION, PORTION_S, PAUSE_MS = 400, 0.01, 15
-# One that plans, or only reckons, has nothing to keep: it is ended if it does not stop by itself.
-PLANNING_MS = 1500
+# One that plans, or only reckons, has nothing to keep: it is ended if it does not stop by itself. Another one is asked
+# again until it says that it heard: while Python starts, a signal may be lost.
+PATIENCE_MS = 1500
 # When the program ends, a batch has this long to write down where it is.
 QUIT_MS = 5000
 
@@ -47,7 +48,7 @@ class BatchProcess(QObject):
         self.is_dry = is_dry
         self.stops = 0
         self.output = b""
-        self.has_plan = False
+        self.has_plan = self._has_heard = False
         self._scratch = TemporaryDirectory(prefix="hsi-app-batch-", ignore_cleanup_errors=True)
         self._torn, self._lines = b"", deque[bytes]()
         self._words = ""
@@ -58,8 +59,8 @@ class BatchProcess(QObject):
         self._timer.timeout.connect(self._take)
         self._guard = QTimer(self)
         self._guard.setSingleShot(True)
-        self._guard.setInterval(PLANNING_MS)
-        self._guard.timeout.connect(self._end_if_planning)
+        self._guard.setInterval(PATIENCE_MS)
+        self._guard.timeout.connect(self._insist)
         self._process = QProcess(self)
         self._process.setProgram(sys.executable)
         self._process.setArguments(request.arguments(Path(self._scratch.name), is_dry=is_dry))
@@ -89,14 +90,8 @@ class BatchProcess(QObject):
             return
         if self.stops > 1:
             self._process.kill()
-        elif os.name == "posix":
-            with suppress(ProcessLookupError):
-                os.kill(int(self._process.processId()), signal.SIGINT)
-            self._guard.start()
         else:
-            # A process without a window hears nothing there; what it did is kept tile by tile.
-            self._process.terminate()
-            self._guard.start()
+            self._ask()
 
     def leave(self) -> None:
         """Nobody listens any more: stop in order, and stay until that is done."""
@@ -131,6 +126,7 @@ class BatchProcess(QObject):
             entry = parsed(line)
             if entry is not None:
                 self.has_plan = self.has_plan or entry.get("event") == "plan"
+                self._has_heard = self._has_heard or entry.get("event") == "stopping"
                 entries.append(entry)
             elif line and not (self._words.startswith("error:") and not line.startswith("error:")):
                 self._words = line
@@ -170,9 +166,22 @@ class BatchProcess(QObject):
         QTimer.singleShot(0, lambda: _leaving.discard(self))
         self.ended.emit(code, self._words.removeprefix("error:").strip())
 
-    def _end_if_planning(self) -> None:
-        if self.is_running and (self.is_dry or not self.has_plan or os.name != "posix"):
+    def _ask(self) -> None:
+        if os.name == "posix":
+            with suppress(ProcessLookupError):
+                os.kill(int(self._process.processId()), signal.SIGINT)
+        else:
+            # A process without a window hears nothing there; what it did is kept tile by tile.
+            self._process.terminate()
+        self._guard.start()
+
+    def _insist(self) -> None:
+        if not self.is_running:
+            return
+        if self.is_dry or not self.has_plan or os.name != "posix":
             self._process.kill()
+        elif not self._has_heard:
+            self._ask()
 
     def _quit(self) -> None:
         """The program ends, its windows are closed: now there is nothing that waiting could freeze."""

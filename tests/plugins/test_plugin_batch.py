@@ -483,6 +483,27 @@ def test_stop_before_the_first_scene_ends_it_too(dock: Any, long: Any, tmp_path:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="another system has no such signal")
+def test_a_stop_that_is_not_heard_is_asked_again(
+    dock: Any, long: Any, toolkit: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hsi_napari import batch_process
+
+    dock.run()
+    until_at_work(dock, toolkit)
+    sent, kill = [], os.kill
+
+    def lose_the_first(process: int, number: int) -> None:
+        sent.append(number)
+        if len(sent) > 1:
+            kill(process, number)
+
+    monkeypatch.setattr(batch_process.os, "kill", lose_the_first)
+    dock.stop()
+    assert finish(dock).startswith("Stopped")
+    assert len(sent) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="another system has no such signal")
 def test_a_process_that_is_killed_from_outside_is_told_of(dock: Any, long: Any, toolkit: Any, finish: Any) -> None:
     dock.run()
     processes = until_at_work(dock, toolkit)
