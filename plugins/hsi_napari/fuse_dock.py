@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 
 from hsi_app.cube import Cube
+from hsi_app.errors import HsiError
 from hsi_napari import lineage
 from hsi_napari.fusion_layers import fusion_layers
 from hsi_napari.fusion_panel import FusionPanel
+from hsi_napari.layers import cube_of
 from hsi_napari.method_dock import MethodDock
 from hsi_napari.pair_form import PairForm
 from hsi_napari.pairs import most_bands
+from hsi_napari.registration_layer import laying_over, overlay_layer, overlay_name
 from hsi_napari.sections import rule
 from hsi_napari.sharp_panel import SharpPanel
 from hsi_napari.worker import fusing
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from hsi_app.fusion.overlay import Overlay
     from hsi_app.fusion.result import Fusion
     from hsi_app.runner import Settings
     from hsi_napari.theme import ThemeColours
@@ -40,6 +44,7 @@ class FuseDock(MethodDock):
             part.told.connect(self.run_panel.message.tell)
             part.failed.connect(self.run_panel.message.fail)
         self.sharp.chosen.connect(self._changed_cube)
+        self.pair.overlay_wanted.connect(self.show_registration)
         self.wire()
 
     def run(self) -> None:
@@ -48,13 +53,29 @@ class FuseDock(MethodDock):
         if layer is not None:
             self.start(layer, "starting", self._plan)
 
+    def show_registration(self) -> None:
+        """Lay the sharp image over the other one, as a run would, and add the picture of it."""
+        layer = self.cube_choice.layer()
+        if layer is None:
+            return
+        try:
+            _, _, settings = self.form.chosen()
+            work = laying_over(cube_of(layer), self.sharp.cube(), settings, self.pair.known())
+        except HsiError as error:
+            self.run_panel.message.fail(str(error))
+            return
+        self.enqueue(layer, "registration", "seeing whether the images line up", work, is_short=True)
+
     def _plan(self, cube: Cube, method: str, options: dict[str, Any], settings: Settings) -> Any:
         finer = self.sharp.choice.layer()
         fuse = fusing(cube, self.sharp.cube(), method, options, settings, self.pair.known())
         # The result lies where the sharp image lies, also when that was removed or another one chosen meanwhile.
         return lambda job: (fuse(job), finer)
 
-    def _take_in(self, found: tuple[Fusion, Layer], source: Layer) -> None:
+    def _take_in(self, found: tuple[Fusion, Layer] | Overlay, source: Layer) -> None:
+        if not isinstance(found, tuple):
+            self._add_overlay(found, source)
+            return
         result, finer = found
         made = [self.add(data) for data in fusion_layers(result, source, finer)]
         for layer in made:
@@ -66,11 +87,20 @@ class FuseDock(MethodDock):
         hidden = "".join(f" Hidden: '{layer.name}'." for layer in made[1:])
         self.run_panel.message.tell(f"Added '{made[0].name}'.{hidden}")
 
+    def _add_overlay(self, found: Overlay, source: Layer) -> None:
+        for old in [layer for layer in self.viewer.layers if layer.name == overlay_name(source)]:
+            self.viewer.layers.remove(old)
+        self.add(overlay_layer(found, source))
+        self.select_again(source)
+        self.run_panel.message.tell("\n".join((*found.lines, "Red and cyan fringes are what does not line up.")))
+
     def _show_results(self) -> None:
         self.bring_into_view(self.results)
 
     def _chose(self, layer: Layer | None) -> bool:
-        return self.sharp.refresh()
+        is_pair = self.sharp.refresh()
+        self.pair.overlay.setEnabled(is_pair)
+        return is_pair
 
     def _follow(self, colours: ThemeColours) -> None:
         self.sharp.follow(colours)

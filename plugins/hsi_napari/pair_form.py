@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from hsi_app.params import Option
 from hsi_napari.browse_button import BrowseButton
@@ -46,15 +47,23 @@ def responses() -> tuple[str, ...]:
 class PairForm(QWidget):
     """Spectral response, registration, radiometry and point spread."""
 
+    overlay_wanted = Signal()
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.form = OptionForm(PAIR, self)
         self.form.put_beside("srf", BrowseButton(_TABLES, lambda path: self.form.put({"srf": path})))
+        self.overlay = QPushButton("Show registration")
+        self.overlay.setToolTip(
+            "Lay one image over the other as a run would: grey where they agree, red and cyan fringes where not."
+        )
+        self.overlay.clicked.connect(self.overlay_wanted)
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(GAP)
         rows.addWidget(Heading("How they belong together"))
         rows.addWidget(self.form)
+        rows.addWidget(self.overlay)
 
     def known(self) -> dict[str, Any]:
         """The settings of a pair by name."""

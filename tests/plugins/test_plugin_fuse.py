@@ -241,6 +241,30 @@ def test_the_sharp_cube_is_the_true_one_on_the_slider_of_the_coarse_one(
     assert np.array_equal(np.asarray(viewer.layers["field · fused"].data[9]), values[9])
 
 
+def test_the_registration_is_shown_where_a_run_would_place_the_sharp_image(
+    viewer: ViewerModel, coarse: Layer, fine: Layer, dock: Any, toolkit: Any
+) -> None:
+    coarse.scale, coarse.translate = (1, 2, 2), (0, 10, -5)
+    for _ in range(2):
+        dock.pair.overlay.click()
+        toolkit.waitUntil(lambda: not dock.run_panel.is_running, timeout=LIMIT_MS)
+        assert not dock.run_panel.message.is_error, dock.run_panel.message.text()
+    (shown,) = [layer for layer in viewer.layers if layer.name == "field · registration"]
+    assert shown.rgb
+    assert shown.data.shape == (*FINE, 4)
+    # The first fine centre lies 3/8 of a coarse pixel before the first coarse one.
+    assert np.allclose(shown.data_to_world((0, 0)), (10 - 0.75, -5 - 0.75))
+    assert "correlation" in dock.run_panel.message.text()
+    assert viewer.layers.selection.active is coarse
+
+
+def test_without_a_registration_the_overlay_says_so(dock: Any, toolkit: Any) -> None:
+    dock.pair.form.put({"registration": "none"})
+    dock.pair.overlay.click()
+    toolkit.waitUntil(lambda: not dock.run_panel.is_running, timeout=LIMIT_MS)
+    assert "registration is 'none'" in dock.run_panel.message.text()
+
+
 def test_results_of_a_turned_sharp_layer_are_turned_with_it(
     viewer: ViewerModel, fine: Layer, dock: Any, run: Any
 ) -> None:
