@@ -1,9 +1,7 @@
-"""Spectra picked from images: pins, the averaging box, before and after, and their export. Knows no window."""
+"""Spectra picked from images: pins, regions, the averaging box, before and after. Knows no window."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +9,10 @@ import numpy as np
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
-from hsi_app.errors import CubeError
+from hsi_app.spectral_regions import RegionSpectrum
+from hsi_napari.spectrum_reading import Spectra
+from hsi_napari.spectrum_table import csv_of
+from hsi_napari.spectrum_views import View
 
 BOX_SIZES_PX = (1, 3, 5, 7)
 
@@ -22,12 +23,34 @@ class Source:
 
     name : as people know it
     cube : where the numbers come from
-    to_pixel : (y, x) of the common frame -> (row, col) of this image, as floats
+    to_pixel : (y, x) of the common frame -> (row, col) of this image, as floats; affine
+    spectra : reads them and keeps what was read; made from the cube where not given
     """
 
     name: str
     cube: Cube
     to_pixel: Callable[[float, float], tuple[float, float]] = lambda y, x: (y, x)
+    spectra: Spectra = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.spectra is None:
+            object.__setattr__(self, "spectra", Spectra(self.cube))
+
+    @property
+    def frame(self) -> np.ndarray:
+        """(2, 3) affine matrix, (y, x, 1) of the common frame -> (row, col) of this image."""
+        origin, down, right = (np.asarray(self.to_pixel(*at)) for at in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
+        return np.stack([down - origin, right - origin, origin], axis=1)
+
+    def fixed(self) -> Source:
+        """The same image where it lies now, for a thread that must not ask the layer."""
+        frame = self.frame
+
+        def to_pixel(y: float, x: float) -> tuple[float, float]:
+            row, col = frame @ (y, x, 1.0)
+            return float(row), float(col)
+
+        return replace(self, to_pixel=to_pixel)
 
     def pixel(self, y: float, x: float) -> tuple[int, int] | None:
         """The pixel under a position, or None outside the image."""
@@ -53,6 +76,8 @@ class Curve:
     x : (B,) wavelengths in nm, or band numbers from 1
     y : (B,) float64, NaN where nothing was observed (a gap)
     is_after : True for the second image (solid); False for the first, dashed where a second is shown
+    low, high : (B,) edges of a shaded band around the line, or None
+    is_preview : rebuilt from a low-rank preview, not read
     """
 
     label: str
@@ -61,6 +86,32 @@ class Curve:
     y: np.ndarray
     is_after: bool = False
     number: int | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    is_preview: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RegionLine:
+    """A region of interest with its spectra: name, colour '#rrggbb', those of the first and of the second image."""
+
+    name: str
+    colour: str
+    first: RegionSpectrum | None
+    second: RegionSpectrum | None = None
+
+    @property
+    def size(self) -> str:
+        """'144 px', or '≈ 1,280,000 px, 9,000 read'; '' where no image reaches."""
+        spectrum = self.first or self.second
+        if spectrum is None:
+            return ""
+        count = f"{spectrum.count:,} px"
+        return f"≈ {count}, {spectrum.read:,} read" if spectrum.is_thinned else count
+
+
+# A spectrum that is not at hand: whose, row, col, box.
+Unread = tuple[Spectra, int, int, int]
 
 
 @dataclass
@@ -70,6 +121,8 @@ class SpectrumModel:
     first : image whose spectra are shown, or None
     second : its restored twin, or None
     box : side of the averaging window, px
+    view : how spectra are shown
+    regions : regions of interest with their mean spectra
     """
 
     colours: Sequence[str]
@@ -77,6 +130,8 @@ class SpectrumModel:
     second: Source | None = None
     box: int = 1
     pins: list[Pin] = field(default_factory=list)
+    view: View = field(default_factory=View)
+    regions: list[RegionLine] = field(default_factory=list)
     _next: int = 1
 
     def pin(self, y: float, x: float) -> Pin | None:
@@ -122,9 +177,13 @@ class SpectrumModel:
         return "Wavelength (nm)" if self.has_wavelengths else "Band"
 
     def value_title(self) -> str:
-        """The quantity: the unit of the cube, or 'Value'."""
+        """The quantity that was measured: the unit of the cube, or 'Value'."""
         unit = "" if self.first is None else self.first.cube.unit
         return (unit[:1].upper() + unit[1:]) if unit else "Value"
+
+    def shown_title(self) -> str:
+        """What the upright axis shows in this view."""
+        return self.view.title(self.value_title(), self.has_wavelengths)
 
     def bad_spans(self) -> list[tuple[float, float]]:
         """Stretches of the abscissa to shade as bad bands: from half-way to the neighbours, runs joined."""
@@ -144,23 +203,78 @@ class SpectrumModel:
                 spans.append((float(left[index]), float(right[index])))
         return spans
 
+    def fixed(self) -> SpectrumModel:
+        """A copy of what is shown now, for a thread."""
+        first, second = (None if source is None else source.fixed() for source in (self.first, self.second))
+        return replace(self, first=first, second=second, pins=list(self.pins), regions=list(self.regions))
+
     def curves(self) -> list[Curve]:
-        """The lines of all pins, pin by pin, before and after."""
-        return [curve for pin in self.pins for curve in self.at(pin.y, pin.x, f"{pin.number}", pin.colour, pin.number)]
+        """The lines of all pins and regions as they are shown, before and after."""
+        return [self.view.of(curve) for curve in self.measured()]
+
+    def measured(self) -> list[Curve]:
+        """The lines of all pins and regions in physical units, bad bands as gaps."""
+        pins = [c for p in self.pins for c in self.measured_at(p.y, p.x, f"{p.number}", p.colour, p.number)]
+        return [*pins, *(curve for region in self.regions for curve in self._of_region(region))]
 
     def at(self, y: float, x: float, label: str, colour: str, number: int | None = None) -> list[Curve]:
-        """The lines of one place: from the first image, and from the second where it reaches."""
+        """The lines of one place as they are shown: from the first image, and from the second where it reaches."""
+        return [self.view.of(curve) for curve in self.measured_at(y, x, label, colour, number)]
+
+    def measured_at(self, y: float, x: float, label: str, colour: str, number: int | None = None) -> list[Curve]:
+        """The lines of one place in physical units, of spectra that are at hand."""
         lines = []
-        for source, is_after in ((self.first, False), (self.second, True)):
-            pixel = None if source is None else source.pixel(y, x)
-            if source is None or pixel is None:
+        for source, is_after in self._sources():
+            pixel = source.pixel(y, x)
+            found = None if pixel is None else source.spectra.get(*pixel, self.box)
+            if found is None:
                 continue
-            values = source.cube.spectrum(*pixel, box=self.box)
-            where = self.abscissa(source.cube.axis)
-            text = label if self.second is None else f"{label} {'after' if is_after else 'before'}"
-            # Bad bands are measured, but not what the ground looks like: they do not stretch the plot.
-            values = np.where(source.cube.axis.is_bad, np.nan, values)
-            lines.append(Curve(text, colour, where, values, is_after, number))
+            text = self._label(label, is_after) + (" preview" if found.is_preview else "")
+            line = self._line(source, text, colour, found.values, is_after)
+            lines.append(replace(line, number=number, is_preview=found.is_preview))
+        return lines
+
+    def unread(self, places: Iterable[tuple[float, float]], *, needs_true: bool) -> list[Unread]:
+        """The spectra of some places that must be read first; a preview will do unless true ones are needed."""
+        wanted: list[Unread] = []
+        for y, x in places:
+            for source, _ in self._sources():
+                pixel = source.pixel(y, x)
+                if pixel is None or source.spectra.is_quick or (source.spectra.preview is not None and not needs_true):
+                    continue
+                if source.spectra.known(*pixel, self.box) is None:
+                    wanted.append((source.spectra, *pixel, self.box))
+        return wanted
+
+    def unread_pins(self) -> list[Unread]:
+        """The pinned spectra that must be read first."""
+        return self.unread([(pin.y, pin.x) for pin in self.pins], needs_true=True)
+
+    def sources(self) -> list[Source]:
+        """The images there are, the first one first."""
+        return [source for source, _ in self._sources()]
+
+    def _sources(self) -> list[tuple[Source, bool]]:
+        pairs = ((self.first, False), (self.second, True))
+        return [(source, is_after) for source, is_after in pairs if source is not None]
+
+    def _label(self, label: str, is_after: bool) -> str:
+        return label if self.second is None else f"{label} {'after' if is_after else 'before'}"
+
+    def _line(self, source: Source, label: str, colour: str, values: np.ndarray, is_after: bool) -> Curve:
+        # Bad bands are measured, but not what the ground looks like: they do not stretch the plot.
+        values = np.where(source.cube.axis.is_bad, np.nan, values)
+        return Curve(label, colour, self.abscissa(source.cube.axis), values, is_after)
+
+    def _of_region(self, region: RegionLine) -> list[Curve]:
+        lines = []
+        for source, is_after in self._sources():
+            spectrum = region.second if is_after else region.first
+            if spectrum is None:
+                continue
+            label = f"{self._label(region.name, is_after)} ({spectrum.count:,} px)"
+            line = self._line(source, label, region.colour, spectrum.mean, is_after)
+            lines.append(replace(line, low=line.y - spectrum.std, high=line.y + spectrum.std))
         return lines
 
     def describe(self, y: float, x: float) -> str:
@@ -176,36 +290,5 @@ class SpectrumModel:
         return text
 
     def to_csv(self) -> str:
-        """A table: a line a band, a column a spectrum; comment lines say where each pin lies.
-
-        Spectra are in physical units (gain and offset applied), bad bands included and flagged; empty cells are
-        missing. The second image has columns of its own where it shares the first one's bands.
-
-        Raises
-        ------
-        CubeError
-            If there is no image or no pin.
-        """
-        if self.first is None or not self.pins:
-            raise CubeError("there are no pinned spectra to export; click on the image to pin one.")
-        axis = self.first.cube.axis
-        sources = [self.first]
-        if self.second is not None and self.second.cube.axis.count == axis.count:
-            sources.append(self.second)
-        titles, columns, notes = [], [], []
-        for pin in self.pins:
-            notes.append(f"# pin {pin.number}: {self.describe(pin.y, pin.x)}")
-            for source in sources:
-                pixel = source.pixel(pin.y, pin.x)
-                if pixel is not None:
-                    titles.append(f"pin {pin.number} {source.name}")
-                    columns.append(source.cube.spectrum(*pixel, box=self.box))
-        out = io.StringIO()
-        out.write("\n".join([*notes, f"# mean of {self.box} x {self.box} px; values: {self.value_title()}"]) + "\n")
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["band", "wavelength_nm", "bad", *titles])
-        for band in range(axis.count):
-            centre = "" if axis.centres_nm is None else f"{axis.centres_nm[band]:.10g}"
-            cells = ["" if np.isnan(column[band]) else f"{column[band]:.9g}" for column in columns]
-            writer.writerow([band + 1, centre, int(axis.is_bad[band]), *cells])
-        return out.getvalue()
+        """The pinned spectra and those of regions as a table; see ``csv_of``. Reads what is not at hand."""
+        return csv_of(self)

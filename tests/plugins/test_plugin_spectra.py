@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from hsi_napari.spectrum_model import Source, SpectrumModel
+from hsi_napari.spectrum_model import RegionLine, Source, SpectrumModel
+from hsi_napari.spectrum_reading import Spectra
+from hsi_napari.spectrum_views import TITLES, View
 
 from hsi_app.bands import BandAxis
 from hsi_app.cube import Cube
 from hsi_app.errors import CubeError
+from hsi_app.jobs import Job
+from hsi_app.spectra import continuum_removed, derivative
+from hsi_app.spectral_regions import Region, RegionSpectrum, region_spectrum
+from hsi_app.tiling import Window
 
 COLOURS = ("#000001", "#000002", "#000003")
 
@@ -146,3 +153,186 @@ def test_before_and_after_are_columns_of_their_own(model: SpectrumModel, full_cu
 def test_there_is_nothing_to_export_without_pins(model: SpectrumModel) -> None:
     with pytest.raises(CubeError, match="click on the image"):
         model.to_csv()
+
+
+# ---- views ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_view_changes_what_is_shown_and_not_what_is_measured(model: SpectrumModel) -> None:
+    model.pin(5, 6)
+    (values,) = model.curves()
+    model.view = View("continuum")
+    (shown,), (measured,) = model.curves(), model.measured()
+    assert np.array_equal(measured.y, values.y, equal_nan=True)
+    assert np.allclose(shown.y, continuum_removed(values.x, values.y), equal_nan=True)
+
+
+@pytest.mark.parametrize(("kind", "order"), [("first", 1), ("second", 2)])
+def test_derivatives_are_taken_along_the_wavelength_and_not_at_bad_bands(
+    model: SpectrumModel, kind: Any, order: int
+) -> None:
+    model.view = View(kind, 5)
+    (curve,) = model.at(5, 6, "", "")
+    (measured,) = model.measured_at(5, 6, "", "")
+    assert np.allclose(curve.y, derivative(measured.x, measured.y, order, 5), equal_nan=True)
+    assert np.isnan(curve.y[4])
+    assert np.isfinite(curve.y[:4]).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "centres", "title"),
+    [
+        ("values", "reflectance", True, "Reflectance"),
+        ("continuum", "reflectance", True, "Continuum removed"),
+        ("first", "reflectance", True, "d reflectance / d nm"),
+        ("second", "", True, "d² value / d nm²"),
+        ("first", "W m-2 sr-1 um-1", False, "d W m-2 sr-1 um-1 / d band"),
+    ],
+)
+def test_the_upright_axis_names_what_is_shown_with_its_unit(
+    full_cube: Cube, kind: Any, unit: str, centres: bool, title: str
+) -> None:
+    bands = full_cube.bands if centres else BandAxis(6)
+    model = SpectrumModel(COLOURS, Source("scene", replace(full_cube, unit=unit, bands=bands)), view=View(kind))
+    assert model.shown_title() == title
+
+
+def test_the_spread_of_a_region_is_shown_with_its_values_only(model: SpectrumModel, full_cube: Cube) -> None:
+    model.regions = [region_of(full_cube)]
+    for kind in TITLES:
+        model.view = View(kind)
+        (curve,) = model.curves()
+        assert (curve.low is not None) is (kind == "values")
+
+
+# ---- regions -------------------------------------------------------------------------------------------------------
+
+
+def region_of(cube: Cube, name: str = "ROI 1", second: Cube | None = None) -> RegionLine:
+    """Rows 4-7, columns 2-6 as a region."""
+    region = Region(Window(4, 2, 4, 5), np.ones((4, 5), bool))
+    after = None if second is None else region_spectrum(second, region)
+    return RegionLine(name, "#000009", region_spectrum(cube, region), after)
+
+
+def test_a_region_is_a_line_between_the_edges_of_its_spread(model: SpectrumModel, full_cube: Cube) -> None:
+    model.regions = [region_of(full_cube)]
+    (curve,) = model.curves()
+    inside = np.asarray(full_cube.values)[:, 4:8, 2:7].reshape(6, -1) * 1e-4 + 0.5
+    good = ~full_cube.axis.is_bad
+    assert curve.label == "ROI 1 (20 px)"
+    assert np.allclose(curve.y[good], inside.mean(axis=1)[good])
+    assert np.allclose((curve.high - curve.low)[good], 2 * inside.std(axis=1, ddof=1)[good])  # type: ignore[operator]
+    assert np.isnan(curve.y[4])
+
+
+def test_regions_have_a_line_before_and_one_after(model: SpectrumModel, full_cube: Cube) -> None:
+    better = full_cube.replace(np.asarray(full_cube.values) // 2, "halved")
+    model.second = Source("better", better)
+    model.regions = [region_of(full_cube, second=better), region_of(full_cube, "ROI 2")]
+    assert [(curve.label, curve.is_after) for curve in model.curves()] == [
+        ("ROI 1 before (20 px)", False),
+        ("ROI 1 after (20 px)", True),
+        ("ROI 2 before (20 px)", False),
+    ]
+
+
+def test_mean_deviation_and_number_of_a_region_are_exported(model: SpectrumModel, full_cube: Cube) -> None:
+    model.view = View("continuum")  # a table holds what was measured
+    model.pin(5, 6)
+    model.regions = [region_of(full_cube, "label 3")]
+    notes, rows = table_of(model.to_csv())
+    assert "# label 3: 20 px" in notes
+    assert list(rows[0])[3:] == ["pin 1 scene", "label 3 mean scene", "label 3 std scene", "label 3 n scene"]
+    spectrum = model.regions[0].first
+    assert spectrum is not None
+    assert np.allclose([float(row["label 3 mean scene"]) for row in rows], spectrum.mean)
+    assert np.allclose([float(row["label 3 std scene"]) for row in rows], spectrum.std)
+    assert {row["label 3 n scene"] for row in rows} == {"20"}
+
+
+def test_regions_alone_can_be_exported(model: SpectrumModel, full_cube: Cube) -> None:
+    model.regions = [region_of(full_cube)]
+    _, rows = table_of(model.to_csv())
+    assert len(rows) == 6
+
+
+def test_of_a_large_region_the_note_says_how_much_was_read() -> None:
+    part = RegionSpectrum(1_280_000, 9_000, np.zeros(2), np.zeros(2), np.zeros(2, int))
+    assert RegionLine("ROI 1", "", part).size == "≈ 1,280,000 px, 9,000 read"
+
+
+# ---- spectra that must be read first -------------------------------------------------------------------------------
+
+
+def test_spectra_in_memory_are_never_waited_for(model: SpectrumModel) -> None:
+    model.pin(5, 6)
+    assert model.unread_pins() == []
+
+
+def test_a_spectrum_on_disk_has_no_line_until_it_was_read(full_cube: Cube, on_disk: Any) -> None:
+    values = on_disk(np.asarray(full_cube.values))
+    model = SpectrumModel(COLOURS, Source("scene", replace(full_cube, values=values)))
+    model.pin(5, 6)
+    assert model.curves() == []
+    assert values.samples == 0
+    ((spectra, row, col, box),) = model.unread_pins()
+    spectra.read(row, col, box)
+    (curve,) = model.curves()
+    assert np.allclose(np.delete(curve.y, 4), np.delete(full_cube.spectrum(5, 6), 4))
+    assert model.unread_pins() == []
+    read = values.samples
+    model.curves()
+    assert values.samples == read
+
+
+def test_the_box_counts_where_spectra_are_read(full_cube: Cube, on_disk: Any) -> None:
+    model = SpectrumModel(COLOURS, Source("scene", replace(full_cube, values=on_disk(np.asarray(full_cube.values)))))
+    model.pin(5, 6)
+    (ask,) = model.unread_pins()
+    ask[0].read(*ask[1:])
+    model.box = 3
+    (ask,) = model.unread_pins()
+    assert ask[1:] == (5, 6, 3)
+
+
+def test_a_preview_serves_the_mouse_and_not_a_pin(full_cube: Cube, on_disk: Any) -> None:
+    full_cube = replace(full_cube, valid=None)
+    spectra = Spectra(replace(full_cube, values=on_disk(np.asarray(full_cube.values))))
+    spectra.build(Job())
+    model = SpectrumModel(COLOURS, Source("scene", spectra.cube, spectra=spectra))
+    assert model.unread([(5, 6)], needs_true=False) == []
+    assert len(model.unread([(5, 6)], needs_true=True)) == 1
+    (curve,) = model.at(5, 6, "1", "")
+    assert curve.is_preview
+    assert curve.label == "1 preview"
+    assert np.allclose(np.delete(curve.y, 4), np.delete(full_cube.spectrum(5, 6), 4), atol=1e-4)
+    spectra.read(5, 6, 1)
+    (curve,) = model.at(5, 6, "1", "")
+    assert not curve.is_preview
+
+
+def test_what_is_kept_of_a_cube_is_bounded(full_cube: Cube, on_disk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hsi_napari.spectrum_reading.KEPT", 3)
+    spectra = Spectra(replace(full_cube, values=on_disk(np.asarray(full_cube.values))))
+    for col in range(5):
+        spectra.read(5, col, 1)
+    assert [spectra.known(5, col, 1) is not None for col in range(5)] == [False, False, True, True, True]
+
+
+def test_the_copy_for_a_thread_asks_no_layer(full_cube: Cube) -> None:
+    asked: list[float] = []
+
+    def to_pixel(y: float, x: float) -> tuple[float, float]:
+        asked.append(y)
+        return 2 * y + 0.5, 2 * x - 1
+
+    model = SpectrumModel(COLOURS, Source("scene", full_cube, to_pixel))
+    model.pin(2, 3)
+    copy = model.fixed()
+    asked.clear()
+    assert copy.first is not None
+    assert copy.first.pixel(2, 3) == (5, 5)
+    copy.pins.clear()
+    assert len(model.pins) == 1
+    assert asked == []
