@@ -227,11 +227,12 @@ class LibraryPanel(QWidget):
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         table.setShowGrid(False)
-        table.setFixedHeight((SHOWN + 1) * _ROW_PX + 6)
+        # All rows where there is room; a low dock scrolls them rather than writing the note over them.
+        table.setMinimumHeight(3 * _ROW_PX + 6)
+        table.setMaximumHeight((SHOWN + 1) * _ROW_PX + 6)
         for row in range(SHOWN):
             for column in range(2):
                 item = QTableWidgetItem("")
@@ -250,9 +251,9 @@ class LibraryPanel(QWidget):
         for line in (files, which):
             line.setSpacing(8)
             rows.addLayout(line)
-        rows.addWidget(table)
+        rows.addWidget(table, 1)
         rows.addWidget(self.note)
-        rows.addStretch(1)
+        rows.addStretch()
 
     def _wire(self) -> None:
         self.open_button.clicked.connect(self._ask)
