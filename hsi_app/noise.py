@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hsi_app.cube import Cube
+from hsi_app.jobs import Job
 from hsi_app.tiling import Window
 
 # Normal distribution: standard deviation = MAD / 0.6745.
@@ -97,20 +98,28 @@ class NoiseReport:
         return [int(b) for b in order[:count]]
 
 
-def measure_noise(cube: Cube, *, pixels: int = 2**14) -> NoiseReport:
+def measure_noise(cube: Cube, *, pixels: int = 2**14, job: Job | None = None) -> NoiseReport:
     """Measure a cube's noise on a central window of about ``pixels`` pixels.
 
     Parameters
     ----------
     cube : any cube; only the window is read
     pixels : int, px
+    job : to watch and cancel, asked before each band
 
     Returns
     -------
     NoiseReport
+
+    Raises
+    ------
+    Cancelled
+        If the job was asked to stop.
     """
     from hsi_app.metrics import stripe_strength
 
+    job = job or Job()
+    job.step(0.0, "reading a sample")
     bands, height, width = cube.shape
     side_rows = min(height, max(int(np.sqrt(pixels)), pixels // max(width, 1)))
     side_cols = min(width, max(pixels // side_rows, 1))
@@ -131,6 +140,7 @@ def measure_noise(cube: Cube, *, pixels: int = 2**14) -> NoiseReport:
     stuck = np.zeros(bands)
     rows, cols = np.ones(bands), np.ones(bands)
     for band in range(bands):
+        job.step(0.2 + 0.8 * band / bands, "measuring noise")
         if not usable[band]:
             rows[band] = cols[band] = np.nan
             continue

@@ -26,6 +26,7 @@ _COMMANDS = {
     "unmix": "hsi_app.cli.unmix",
     "fuse": "hsi_app.cli.fuse",
     "score": "hsi_app.cli.score",
+    "qa": "hsi_app.cli.qa",
     "methods": "hsi_app.cli.methods",
     "cite": "hsi_app.cli.methods:cite",
     "models": "hsi_app.cli.models",

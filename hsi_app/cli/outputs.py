@@ -10,19 +10,21 @@ from hsi_app.files import check_target
 
 
 def check_outputs(
-    files: Sequence[str | None], *, report: str | None = None, folder: str | None = None, overwrite: bool = False
-) -> None:
+    files: Sequence[str | None], *, report: str | None = None, folder: str | None = None, overwrite: bool = False,
+    option: str = "--report",
+) -> None:  # fmt: skip
     """Make sure that every file can be written and has a name of its own.
 
     files : those that were asked for, None where not; report : page that gets a JSON file beside it
     folder : that must not be one of them
+    option : by which the page is asked for
 
     Raises ParameterError if two names are one or a report does not end in .html, OutputError if a file is taken.
     """
     wanted = [*files, report]
     if report is not None:
         if Path(report).suffix.lower() not in (".html", ".htm"):
-            raise ParameterError(f"--report is '{report}'; name a file that ends in .html.")
+            raise ParameterError(f"{option} is '{report}'; name a file that ends in .html.")
         wanted.append(str(Path(report).with_suffix(".json")))
     named = [Path(target).absolute() for target in wanted if target is not None]
     folders = [] if folder is None else [Path(folder).absolute()]

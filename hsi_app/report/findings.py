@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsi_app.cube import Cube
+from hsi_app.jobs import Job
 from hsi_app.noise import MAD_TO_STD, NoiseReport, measure_noise, robust_std
 from hsi_app.report.sampling import Spectra, sample_spectra
 
@@ -123,6 +124,8 @@ def examine(result: Result, reference: Cube | None = None) -> Findings:
         If the reference has another shape.
     """
     observed, restored = result.observed, result.cube
+    settings = result.record.get("settings", {})
+    worked = ~observed.axis.is_bad if settings.get("bad_bands", "keep") == "keep" else None
     scores: list[Mapping[str, Any]] = [{}, {}]
     if reference is not None:
         from hsi_app.metrics import score
@@ -130,8 +133,32 @@ def examine(result: Result, reference: Cube | None = None) -> Findings:
         # Bands that the input marks bad were passed through: scoring them would say nothing of the method.
         judged = replace(reference, bands=observed.axis) if reference.shape == observed.shape else reference
         scores = [score(cube, judged) for cube in (observed, restored)]
-    spectra = sample_spectra(observed, restored)
-    before, after = measure_noise(observed), measure_noise(restored)
+    return replace(examine_pair(observed, restored, worked), score_before=scores[0], score_after=scores[1])
+
+
+def examine_pair(observed: Cube, restored: Cube, worked: np.ndarray | None = None, job: Job | None = None) -> Findings:
+    """Measure what lies between two cubes of one shape and scale, on samples of the scene.
+
+    Parameters
+    ----------
+    observed, restored : before and after; nothing need be known of what was done
+    worked : (B,) bool, bands that were worked on; None for all
+    job : to watch and cancel
+
+    Returns
+    -------
+    Findings without scores
+
+    Raises
+    ------
+    Cancelled
+        If the job was asked to stop.
+    """
+    job = job or Job()
+    spectra = sample_spectra(observed, restored, job.part(0.0, 0.5))
+    before = measure_noise(observed, job=job.part(0.5, 0.2))
+    after = measure_noise(restored, job=job.part(0.7, 0.2))
+    job.step(0.9, "comparing before and after")
     scale = np.abs(np.asarray(observed.gain, np.float64)) * np.ones(observed.shape[0])
     removed = spectra.removed
     seen, kept = np.isfinite(spectra.before), np.isfinite(spectra.after)
@@ -141,8 +168,7 @@ def examine(result: Result, reference: Cube | None = None) -> Findings:
     # About zero, not about the mean: a band that was dimmed as a whole has changed too.
     typical = np.array([_typical(row[ok]) for row, ok in zip(removed, both, strict=True)])
     grain = [_grain(values, spectra) for values in (spectra.before, spectra.after)]
-    settings = result.record.get("settings", {})
-    worked = ~observed.axis.is_bad if settings.get("bad_bands", "keep") == "keep" else np.ones_like(both[:, 0])
+    worked = np.ones(len(both), bool) if worked is None else worked
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.maximum(typical, 0.2 * spread) / magnitude
     return Findings(
@@ -160,8 +186,6 @@ def examine(result: Result, reference: Cube | None = None) -> Findings:
         before=before,
         spectra=spectra,
         places=_places(spectra, worked, spread),
-        score_before=scores[0],
-        score_after=scores[1],
     )
 
 

@@ -68,7 +68,7 @@ def page(content: Content) -> str:
     record = content.result.record
     name = str(record["input"]["name"])
     sections = [
-        section("pictures", "Before and after", _pictures(content)),
+        section("pictures", "Before and after", pictures_section(content.result, content.findings, content.gallery)),
         section("spectra", "Spectra", charts_grid(content.spectra)) if content.spectra else "",
         section("bands", "Band by band", charts_grid(content.charts)),
         section("stripes", "Stripes", _stripes(content.result.observed.axis, content.findings)),
@@ -105,22 +105,22 @@ def _tiles(content: Content) -> str:
     return stat_tiles(tiles)
 
 
-def _pictures(content: Content) -> str:
-    _, height, width = content.result.observed.shape
+def pictures_section(result: Result, findings: Findings, rows: Sequence[Row]) -> str:
+    """The gallery with the places of the spectra pinned on its first picture after."""
+    _, height, width = result.observed.shape
     pins = "".join(
         f'<span class="pin" style="left:{100 * (p.col + 0.5) / width:.2f}%;'
         f'top:{100 * (p.row + 0.5) / height:.2f}%">{n}</span>'
-        for n, p in enumerate(content.findings.places, 1)
+        for n, p in enumerate(findings.places, 1)
     )
-    unit = content.result.observed.unit
+    unit = result.observed.unit
     cards = []
-    for row in content.gallery:
+    for row in rows:
         figures = "".join(
-            figure(p, pins if row is content.gallery[0] and p.title == "after" else "", _ramp(p, unit))
-            for p in row.pictures
+            figure(p, pins if row is rows[0] and p.title == "after" else "", _ramp(p, unit)) for p in row.pictures
         )
         cards.append(f'<div class="card"><h3>{escape(row.words)}</h3><div class="pictures">{figures}</div></div>')
-    scale = content.result.scale
+    scale = result.scale
     finer = f" Before is the input, interpolated to the {scale} times finer grid of the result." if scale > 1 else ""
     words = (
         "Before, after and truth share one stretch. Roads, edges or field borders in the removed part mean that"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hsi_app.cube import Cube
+from hsi_app.jobs import Job
 from hsi_app.tiling import Window
 
 # A thumbnail is no larger than a screen shows; a band of up to this many pixels is read at once.
@@ -87,17 +88,24 @@ class Spectra:
         return self.before - self.after
 
 
-def sample_spectra(observed: Cube, restored: Cube) -> Spectra:
-    """Spectra at the same pixels of two cubes of one shape, in windows spread over the scene."""
+def sample_spectra(observed: Cube, restored: Cube, job: Job | None = None) -> Spectra:
+    """Spectra at the same pixels of two cubes of one shape, in windows spread over the scene.
+
+    A cube given twice is read once. Raises Cancelled if the job was asked to stop.
+    """
     _, height, width = observed.shape
+    job = job or Job()
     before: list[np.ndarray] = []
     after: list[np.ndarray] = []
     rows: list[np.ndarray] = []
     cols: list[np.ndarray] = []
     pieces: list[tuple[Window, slice]] = []
     count = 0
-    for window in spread_windows(height, width):
-        for cube, parts in ((observed, before), (restored, after)):
+    windows = spread_windows(height, width)
+    pairs = [(observed, before)] if restored is observed else [(observed, before), (restored, after)]
+    for n, window in enumerate(windows):
+        for k, (cube, parts) in enumerate(pairs):
+            job.step((n + k / len(pairs)) / len(windows), "reading samples")
             values, valid = cube.block(window)
             parts.append(np.where(valid, values, np.float32(np.nan)).reshape(cube.shape[0], -1))
         row, col = np.mgrid[window.row : window.row + window.height, window.col : window.col + window.width]
@@ -105,7 +113,8 @@ def sample_spectra(observed: Cube, restored: Cube) -> Spectra:
         cols.append(col.ravel())
         pieces.append((window, slice(count, count + window.pixels)))
         count += window.pixels
+    first = np.concatenate(before, axis=1)
     return Spectra(
-        np.concatenate(before, axis=1), np.concatenate(after, axis=1),
+        first, np.concatenate(after, axis=1) if after else first,
         np.concatenate(rows), np.concatenate(cols), tuple(pieces),
     )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Can the result be believed? What was removed, which bands are still noisy, whether targets are still found."""
