@@ -292,7 +292,7 @@ def test_a_large_scene_is_read_in_samples_only() -> None:
 
 
 @pytest.mark.slow  # a restoration each
-@pytest.mark.parametrize("scene", ["sandiego_airport_a", "berlin_hymap_9m", "muufl_100"])
+@pytest.mark.parametrize("scene", ["sandiego_airport_b", "berlin_hymap_9m", "muufl_100"])
 def test_real_scenes_restored_are_sound_and_blurred_are_not(real_data: Path, scene: str) -> None:
     from hsi_app.physics.degrade import degrade
     from hsi_app.runner import restore
