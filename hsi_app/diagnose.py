@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hsi_app.cube import Cube
-from hsi_app.errors import CapabilityError
+from hsi_app.errors import Cancelled, CapabilityError, HsiError
+from hsi_app.jobs import Job
 from hsi_app.methods.registry import methods
 from hsi_app.noise import NoiseReport, measure_noise
 from hsi_app.recipe import Recipe, Step
-from hsi_app.report.sampling import thumbnail
+from hsi_app.report.sampling import centre, thumbnail
 
 # Stripe strength of a band that counts as striped: twice what pixel noise explains, and half as much again as the
 # cube's median band, because texture of the scene itself is shared by all bands; beyond 4 it is stripes in any case.
@@ -26,6 +27,10 @@ _SAMPLED_BANDS = 8
 _SAMPLED_PX = 1024
 # With more samples missing in some bands only, stripes cannot be told from gaps.
 _RAGGED = 0.02
+# Blur and haze are looked for in the middle of the scene.
+_LOOKED_AT_PX = 192
+# The network that undoes blur and haze, where its weights are installed.
+_CORRECTS_OPTICS = "mphsir"
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class Diagnosis:
     striped_bands : indices of bands with stripes
     stuck_bands : indices of bands with values that are dead, saturated or overwritten
     gap_share : share of samples in [0, 1] that are missing although the scene goes on around them
+    blur_fwhm_px : full width at half maximum of the blur in px; 0 where the scene is sharp, it cannot be told or was
+        not looked for
+    is_hazy : a veil that thins with the wavelength was found; looked for only where nothing else was
     """
 
     snr_db: float
@@ -44,15 +52,29 @@ class Diagnosis:
     gap_share: float
     recipe: Recipe
     reasons: tuple[str, ...]
+    blur_fwhm_px: float = 0.0
+    is_hazy: bool = False
+
+    @property
+    def finds_fault(self) -> bool:
+        """True where anything is wrong that a method could repair."""
+        is_noisy = self.snr_db < CLEAN_DB  # NaN where it could not be measured
+        is_damaged = bool(self.striped_bands or self.stuck_bands)
+        fills = any(step.task == "inpaint" for step in self.recipe.steps)
+        return is_noisy or is_damaged or fills or bool(self.blur_fwhm_px) or self.is_hazy
 
     def lines(self) -> list[str]:
         """The reasons, then the choice, for a person."""
+        return [*self.reasons, f"chosen: {self.choice()}"]
+
+    def choice(self) -> str:
+        """'destripe with lowrank, then inpaint with lowrank'."""
         chosen = ", then ".join(f"{step.task} with {step.method}" for step in self.recipe.steps)
         rebuilds = ", noisy samples rebuilt" if self.recipe.keep_observed is False else ""
-        return [*self.reasons, f"chosen: {chosen}{rebuilds}"]
+        return f"{chosen}{rebuilds}"
 
 
-def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
+def diagnose(cube: Cube, *, has_mask: bool = False, optics: bool = False, job: Job | None = None) -> Diagnosis:
     """Measure noise, stripes, impulses and gaps on a sample, and choose the steps.
 
     Noise asks for 'denoise', which takes stripes and outliers away too; stripes or stuck values in an otherwise clean
@@ -63,13 +85,20 @@ def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
     ----------
     cube : observed cube; a central window and a few bands are read
     has_mask : the caller knows of missing samples that the cube does not show
+    optics : look for blur and haze too, in the middle of the scene; takes a few seconds and torch
+    job : to watch and cancel
 
     Raises
     ------
     CapabilityError
         If no method without weights offers a task that is needed.
+    Cancelled
+        If the job was asked to stop.
     """
+    job = job or Job()
+    job.step(0.0, "measuring noise and stripes")
     noise = measure_noise(cube)
+    job.step(0.3, "looking for gaps")
     good = cube.axis.good if cube.axis.good.size else np.arange(cube.shape[0])
     levels = noise.snr_db[good]
     snr_db = float(np.median(levels[np.isfinite(levels)])) if np.isfinite(levels).any() else float("nan")
@@ -101,7 +130,74 @@ def diagnose(cube: Cube, *, has_mask: bool = False) -> Diagnosis:
         recipe = Recipe((*((_step("destripe"),) if is_damaged else ()), _step("inpaint")))
     else:
         recipe = Recipe((_step("inpaint"),), keep_observed=False)
-    return Diagnosis(snr_db, striped, stuck, gaps, recipe, tuple(reasons))
+    found = Diagnosis(snr_db, striped, stuck, gaps, recipe, tuple(reasons))
+    job.step(0.5, "looking for blur and haze" if optics else "done")
+    return _with_optics(found, cube, is_sound=is_clean and not is_damaged and not fills, job=job) if optics else found
+
+
+def _with_optics(found: Diagnosis, cube: Cube, *, is_sound: bool, job: Job) -> Diagnosis:
+    """With what the scene's blur and haze add to the findings and the steps."""
+    fwhm_px, is_hazy = _blur_and_haze(cube, job)
+    reasons, steps = found.reasons, found.recipe.steps
+    # A blurred scene looks hazy, and noise hides both: haze is believed of a scene with nothing else.
+    task = "deblur" if fwhm_px else "dehaze" if is_hazy and is_sound else None
+    if fwhm_px:
+        reasons = (*reasons, f"blurred: points are about {fwhm_px:.1f} px wide (full width at half maximum)")
+    if task == "dehaze":
+        reasons = (*reasons, "looks like a veil of haze that thins with the wavelength; compare before and after")
+    recipe = found.recipe
+    if task is not None:
+        step = _optical_step(task)
+        if step is None:
+            reasons = (*reasons, f"no method at hand can {task}; 'hsi-app models list' shows the weights there are")
+        else:
+            first = () if is_sound else steps
+            recipe = replace(
+                recipe, steps=(*first, step), psf_fwhm=round(fwhm_px, 1) if task == "deblur" else recipe.psf_fwhm
+            )
+    return replace(found, recipe=recipe, reasons=reasons, blur_fwhm_px=fwhm_px, is_hazy=task == "dehaze")
+
+
+def _blur_and_haze(cube: Cube, job: Job) -> tuple[float, bool]:
+    """Width of the blur in px, 0 where there is none, and whether there is haze; see ``methods.mphsir.blind``."""
+    import torch
+
+    from hsi_app.methods.lowrank.prepare import survey
+    from hsi_app.methods.mphsir.blind import BLURRED_STD_PX, blurred_std, find
+    from hsi_app.physics.spatial import FWHM_TO_STD
+    from hsi_app.scene import Scene
+
+    piece = cube.crop(centre(cube.shape[1:], _LOOKED_AT_PX))
+    try:
+        scene = Scene(piece, cube.axis.good, torch.device("cpu"))
+        with torch.no_grad():
+            shared = survey(scene, "denoise", job.part(0.5, 0.3), rank=None, outliers="auto")
+            weights, _ = find(scene, shared, job.part(0.8, 0.2))
+            std = blurred_std(scene, shared)
+    except Cancelled:
+        raise
+    except HsiError:
+        # A piece without enough samples says nothing of blur and haze.
+        return 0.0, False
+    return (std / FWHM_TO_STD if std > BLURRED_STD_PX else 0.0), "haze" in weights
+
+
+def _optical_step(task: str) -> Step | None:
+    """The network for everything where its weights are at hand, else a method without weights, else None."""
+    from hsi_app.methods.registry import method
+    from hsi_app.weights import find_card
+
+    spec = method(_CORRECTS_OPTICS, "restore")
+    try:
+        for name in spec.weights:
+            find_card(name)
+        return Step(spec.id, task)
+    except HsiError:
+        pass
+    try:
+        return _step(task)
+    except CapabilityError:
+        return None
 
 
 def striped_bands(cube: Cube, noise: NoiseReport) -> tuple[int, ...]:

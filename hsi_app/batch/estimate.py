@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,12 +14,8 @@ from hsi_app.batch.keys import recipe_key
 from hsi_app.batch.planning import Planned, biggest_risk
 from hsi_app.device import format_bytes
 from hsi_app.errors import HsiError
+from hsi_app.forecast import duration
 from hsi_app.jobs import Job
-from hsi_app.tiling import Window
-
-PIECE_PX = 64
-# A piece that takes longer than this tells of a slow method, not how slow.
-PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Estimate:
 
     def lines(self) -> list[str]:
         """For people."""
-        time_text = "unknown" if self.seconds is None else f"about {_long(self.seconds)} (by {self.basis})"
+        time_text = "unknown" if self.seconds is None else f"about {duration(self.seconds)} (by {self.basis})"
         return [
             f"time: {time_text}", f"memory: up to {format_bytes(self.peak_bytes)}",
             f"disk: {format_bytes(self.bytes_out)}", f"biggest risk: {self.risk}",
@@ -75,12 +69,6 @@ def estimated(
         busy * max((one.peak_bytes for one in waiting), default=0),
         biggest_risk(planned, folder, busy, seconds),
     )  # fmt: skip
-
-
-def _long(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def seconds_per_sample(planned: Sequence[Planned], known: Mapping[str, Entry]) -> tuple[float, str] | None:
@@ -109,28 +97,14 @@ def _of_journal(key: str, known: Mapping[str, Entry]) -> float | None:
 
 
 def _of_piece(one: Planned) -> tuple[float, str] | None:
-    """Restore the middle of a scene in memory and look at the clock, twice: the first time pays for what is loaded."""
+    """Restore the middle of a scene in memory; see ``forecast.seconds_per_sample``."""
+    from hsi_app import forecast
     from hsi_app.io import open_cube
-    from hsi_app.recipe import run_recipe
 
-    job = Job(seed=one.recipe.seed)
-    timer = threading.Timer(PATIENCE_S, job.cancel)
-    timer.daemon = True
     try:
         cube = open_cube(one.item.source)
-        height, width = (min(PIECE_PX, length) for length in cube.shape[1:])
-        window = Window((cube.shape[1] - height) // 2, (cube.shape[2] - width) // 2, height, width)
-        piece = cube.crop(window)
-        timer.start()
-        taken = 0.0
-        for _ in range(2):
-            began = time.monotonic()
-            run_recipe(piece, one.recipe, device="cpu", job=job.part(0.0, 1.0))
-            taken = time.monotonic() - began
-            if taken > PATIENCE_S / 4:
-                break
-    except (HsiError, OSError, MemoryError):
+        rate = forecast.seconds_per_sample(cube, one.recipe, Job(seed=one.recipe.seed))
+    except (HsiError, OSError):
         return None
-    finally:
-        timer.cancel()
-    return taken / (cube.shape[0] * window.pixels), f"{height} x {width} px of {one.item.where}"
+    height, width = (min(forecast.PIECE_PX, length) for length in cube.shape[1:])
+    return None if rate is None else (rate, f"{height} x {width} px of {one.item.where}")

@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -135,31 +134,10 @@ def needed(cube: Cube, recipe: Recipe, memory: int) -> tuple[int, int, int]:
 
     Raises PlanError if a step cannot be done within ``memory``.
     """
-    from hsi_app.methods.registry import method
-    from hsi_app.optics import optics_of
-    from hsi_app.plan import tiles_within, working_budget
-    from hsi_app.scene import held_bytes
+    from hsi_app.forecast import needs
 
-    budget, shape = working_budget(memory, PROGRAM_BYTES), cube.shape
-    most, peak = 1, 0
-    for step in recipe.steps:
-        spec = method(step.method, "restore")
-        task = spec.check_task(step.task)
-        optics = optics_of(task, **recipe.optics(task))
-        worked = cube.axis.good.size if recipe.bad_bands == "keep" else shape[0]
-        held = held_bytes((worked, *shape[1:]), cube.dtype.itemsize)
-        scene: Any = SimpleNamespace(
-            shape=(worked, *shape[1:]), cube=SimpleNamespace(dtype=cube.dtype, shape=shape),
-            holds_whole=held <= budget // 4,
-        )  # fmt: skip
-        extent = optics.widened(spec.extent.for_task(task))
-        tiles = tiles_within(scene, extent, budget, recipe.tile, optics.scale)
-        most = max(most, len(tiles))
-        pixels = max(tile.read.pixels for tile in tiles)
-        per_pixel = worked * (cube.dtype.itemsize + 5 + 4 * extent.memory_factor * optics.scale**2)
-        peak = max(peak, int(pixels * per_pixel) + (held if scene.holds_whole else 0))
-        shape = (shape[0], shape[1] * optics.scale, shape[2] * optics.scale)
-    return most, min(peak + PROGRAM_BYTES, memory), 4 * int(np.prod(shape, dtype=np.int64))
+    found = needs(cube, recipe, memory, PROGRAM_BYTES)
+    return found.tiles, min(found.peak_bytes + PROGRAM_BYTES, memory), found.bytes_out
 
 
 def biggest_risk(planned: Sequence[Planned], folder: Path, workers: int, seconds: float | None) -> str:

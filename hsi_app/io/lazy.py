@@ -120,12 +120,16 @@ def _is_run(picks: np.ndarray) -> bool:
 
 def _groups(rows: np.ndarray, reach: int) -> list[slice]:
     """Cut a list of rows into pieces that each span at most ``reach`` rows of the file."""
-    pieces, start = [], 0
-    for k in range(1, rows.size + 1):
-        if k == rows.size or np.ptp(rows[start : k + 1]) >= reach:
+    if _is_run(rows):
+        return [slice(start, min(start + reach, rows.size)) for start in range(0, rows.size, reach)]
+    pieces, start, listed = [], 0, rows.tolist()
+    low = high = listed[0]
+    for k, row in enumerate(listed):
+        low, high = min(low, row), max(high, row)
+        if high - low >= reach:
             pieces.append(slice(start, k))
-            start = k
-    return pieces
+            start, low, high = k, row, row
+    return [*pieces, slice(start, rows.size)]
 
 
 # Which of the axes (band, row, col) is stored first, second and last.

@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from hsi_napari import settings
 from hsi_napari.batch_inputs import InputList
 from hsi_napari.batch_request import DEFAULT_NAME, EXISTING, HOW, Request, line_of, read_small_recipe, steps_line
 from hsi_napari.browse_button import BrowseButton
@@ -38,7 +39,7 @@ class BatchForm(QWidget):
         )
         self.example = Note()
         self.existing = OptionForm((EXISTING,), self)
-        self.how = OptionForm(HOW, self)
+        self.how = OptionForm(settings.with_defaults(HOW), self)
         self._colours: ThemeColours | None = None
         self._is_wrong = {self.steps: False, self.example: False}
         for note in self._is_wrong:
@@ -95,7 +96,7 @@ class BatchForm(QWidget):
         if sources and not self.folder.text().strip():
             first = Path(sources[0].path)
             beside = f"{first.name}_restored" if sources[0].kind == "folder" else "restored"
-            self.folder.setText(str(first.parent / beside))
+            self.folder.setText(str((settings.results_folder() or first.parent) / beside))
         self._check_name()
 
     def _say(self, note: Note, text: str, is_wrong: bool) -> None:
@@ -125,8 +126,8 @@ class BatchForm(QWidget):
                 grid.addLayout(field, row, 1)
             else:
                 grid.addWidget(field, row, 1)
-        settings = Section("Settings")
-        settings.rows.addWidget(self.how)
+        how = Section("Settings")
+        how.rows.addWidget(self.how)
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(GAP)
@@ -139,7 +140,7 @@ class BatchForm(QWidget):
         rows.addLayout(grid)
         rows.addWidget(self.example)
         rows.addWidget(self.existing)
-        rows.addWidget(settings)
+        rows.addWidget(how)
 
     def _ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self.window(), "Folder for the results", self.folder.text())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
-from hsi_app.bands import INFRARED_NM, TRUE_COLOUR_NM
 from hsi_app.errors import HsiError
-from hsi_napari.commands import add_composite
+from hsi_napari.composite_adding import add_beside
+from hsi_napari.composite_model import PRESETS, Preset
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ColourButton(QPushButton):
-    """Offers true colour and colour infrared; ``failed`` carries one line.
+    """Offers the presets that have wavelengths; ``failed`` carries one line.
 
     Parameters
     ----------
@@ -32,23 +33,20 @@ class ColourButton(QPushButton):
         self._viewer, self._source = viewer, source
         self.setToolTip("Add a colour picture of the cube as a layer")
         menu = QMenu(self)
-        menu.addAction("True colour").triggered.connect(self.add_true_colour)
-        menu.addAction("Infrared (vegetation red)").triggered.connect(self.add_infrared)
+        menu.setToolTipsVisible(True)
+        for preset in PRESETS:
+            if preset.targets_nm:
+                action = menu.addAction(preset.title)
+                action.setToolTip(preset.explains)
+                action.triggered.connect(partial(self.add, preset))
         self.setMenu(menu)
 
-    def add_true_colour(self) -> None:
-        """Add the picture from the bands nearest to red, green and blue."""
-        self._add(TRUE_COLOUR_NM, "colour")
-
-    def add_infrared(self) -> None:
-        """Add the picture from near infrared, red and green."""
-        self._add(INFRARED_NM, "infrared")
-
-    def _add(self, targets_nm: Sequence[float], kind: str) -> None:
+    def add(self, preset: Preset, checked: bool = False) -> None:
+        """Add the picture of a preset."""
         layer = self._source()
         if layer is None:
             return
         try:
-            add_composite(self._viewer, layer, targets_nm, kind)
+            add_beside(self._viewer, layer, preset.targets_nm, preset.name, self.failed.emit)
         except HsiError as error:
             self.failed.emit(str(error))

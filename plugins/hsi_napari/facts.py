@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from hsi_app.cube import Cube
 from hsi_app.errors import CubeError
 from hsi_app.georef import GeoRef
 from hsi_napari.planes import stored
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 # The one key of layer.metadata that makes an image layer a cube, and the one that records how it was made.
 FACTS, RUN = "hsi", "hsi_run"
@@ -93,6 +96,20 @@ def _plain(column: float | np.ndarray | None) -> Any:
 
 def _column(plain: float | list[float]) -> float | np.ndarray:
     return np.asarray(plain, dtype=np.float64) if isinstance(plain, list) else float(plain)
+
+
+def change_facts(layer: Layer, **changed: Any) -> None:
+    """Give some facts of a cube layer new values and tell everyone who asked by ``cube_watch``.
+
+    Parameters
+    ----------
+    changed : entries as ``facts_of`` makes them: plain values, band numbers from 0
+    """
+    facts = layer.metadata.get(FACTS)
+    if facts is None:
+        facts = facts_of(cube_from(layer.data, layer.metadata, layer.name))
+    # A new dict: the setter empties the old one, and who holds the old facts keeps them whole.
+    layer.metadata = {**layer.metadata, FACTS: {**facts, **changed}}
 
 
 def facts_line(cube: Cube) -> str:

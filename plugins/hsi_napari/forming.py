@@ -21,7 +21,7 @@ class Forming:
     Parameters
     ----------
     viewer : that has the layers
-    source : cube that is worked on
+    source : cube that is worked on, as it was when that began (see ``ground``)
     offset : (row, col) in pixels of ``source`` of what is worked on
     """
 

@@ -100,6 +100,12 @@ class OptionForm(QWidget):
         """Back to the defaults."""
         self.put({option.name: option.default for option in self.options})
 
+    def take_defaults(self, options: Iterable[Option]) -> None:
+        """Take over other defaults of the same options; what a person entered stays."""
+        entered, before = self.entries(), {option.name: option.default for option in self.options}
+        self.options = tuple(options)
+        self.put({o.name: o.default for o in self.options if entered[o.name] == before[o.name]})
+
     def check(self) -> None:
         """Refuse a text that the method would not know how to act on.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -72,12 +73,15 @@ class FuseDock(MethodDock):
         # The result lies where the sharp image lies, also when that was removed or another one chosen meanwhile.
         return lambda job: (fuse(job), finer)
 
-    def _take_in(self, found: tuple[Fusion, Layer] | Overlay, source: Layer) -> None:
+    def _take_in(self, found: tuple[Fusion, Layer] | Overlay, source: Layer) -> Iterator[None]:
         if not isinstance(found, tuple):
             self._add_overlay(found, source)
             return
         result, finer = found
-        made = [self.add(data) for data in fusion_layers(result, source, finer)]
+        made: list[Layer] = []
+        for data in fusion_layers(result, source, finer):
+            made.append(self.add(data))
+            yield
         for layer in made:
             lineage.remember(layer, source)
         self.select_again(source)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hsi_app.bands import TRUE_COLOUR_NM
+from hsi_app.composite import Picture, Stretch, composite, increasing
+from hsi_app.composite import stretched as as_bytes
 from hsi_app.cube import Cube
 from hsi_app.errors import CubeError
+from hsi_app.jobs import Job
 from hsi_app.tiling import Window
 from hsi_napari.facts import FACTS, RUN, cube_from, facts_of
 from hsi_napari.placing import LayerData, placed
-from hsi_napari.planes import removed, shown
+from hsi_napari.planes import displayed, removed
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -54,7 +57,7 @@ def cube_to_layer(cube: Cube, name: str | None = None) -> LayerData:
         "axis_labels": AXES,
         "metadata": {FACTS: facts_of(cube)},
     }
-    return shown(cube.values), options, "image"
+    return displayed(cube), options, "image"
 
 
 def is_cube(layer: Layer) -> bool:
@@ -108,54 +111,41 @@ def contrast_limits(cube: Cube) -> tuple[float, float]:
     if not quantiles:
         return 0.0, 1.0
     lows, highs = np.transpose(quantiles)
-    return _increasing(float(np.percentile(lows, 10)), float(np.percentile(highs, 90)))
+    return increasing(float(np.percentile(lows, 10)), float(np.percentile(highs, 90)))
 
 
 def stretched(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """One channel of a colour picture: values (H, W) as uint8, stretched between the quantiles of the valid ones."""
-    low, high = _limits(values[valid])
-    return np.clip(np.nan_to_num((values - low) / (high - low)) * 255, 0, 255).astype(np.uint8)
+    return as_bytes(np.nan_to_num(values), *Stretch(*STRETCH_PERCENT).limits(values[valid]))
 
 
-def _limits(values: np.ndarray) -> tuple[float, float]:
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = (float(q) for q in np.percentile(values, STRETCH_PERCENT))
-    return _increasing(low, high)
-
-
-def _increasing(low: float, high: float) -> tuple[float, float]:
-    return (low, high) if high > low else (low, low + max(abs(low) * 1e-3, 1e-6))
-
-
-def composite_layer(cube: Cube, targets_nm: Sequence[float] = TRUE_COLOUR_NM, name: str | None = None) -> LayerData:
+def composite_layer(
+    cube: Cube, targets_nm: Sequence[float] = TRUE_COLOUR_NM, name: str | None = None, job: Job | None = None
+) -> LayerData:
     """A colour picture as a layer: (H, W, 4) uint8, each band stretched between its quantiles, missing transparent.
 
     Parameters
     ----------
     targets_nm : three wavelengths for red, green and blue
+    job : to cancel, which raises Cancelled
     """
-    _, height, width = cube.shape
     bands = cube.axis.composite(targets_nm)
-    step = int(np.ceil(np.sqrt(height * width / COMPOSITE_PIXELS)))
-    rows = -(-height // step)
-    picture = np.zeros((rows, -(-width // step), 4), np.uint8)
-    seen = np.ones(picture.shape[:2], bool)
-    for channel, band in enumerate(bands):
-        values, valid = cube.block(None, [band])
-        values, valid = values[0, ::step, ::step], valid[0, ::step, ::step]
-        picture[..., channel] = stretched(values, valid)
-        seen &= valid
-    picture[..., 3] = np.where(seen, 255, 0)
+    picture = composite(cube, bands, most_pixels=COMPOSITE_PIXELS, job=job)
+    return picture_layer(picture, bands, name or f"{cube.name} · colour")
+
+
+def picture_layer(picture: Picture, bands: Sequence[int], name: str) -> LayerData:
+    """A colour picture of three bands (from 0) as a layer over its cube."""
+    step = picture.step
     options = {
-        "name": name or f"{cube.name} · colour",
+        "name": name,
         "rgb": True,
         "axis_labels": AXES[1:],
         "scale": (step, step),
         "translate": ((step - 1) / 2, (step - 1) / 2),
         "metadata": {"bands": [int(b) + 1 for b in bands]},
     }
-    return picture, options, "image"
+    return picture.rgba, options, "image"
 
 
 def result_layers(
@@ -200,7 +190,7 @@ def _difference(result: Result, name: str) -> LayerData:
 def _extra(image: np.ndarray, name: str, cube: Cube) -> LayerData:
     if image.ndim == 3 and image.shape[0] == cube.shape[0]:
         return _signed(Cube(image, bands=cube.axis, georef=cube.georef, name=name, gain=cube.gain), name)
-    low, high = _limits(image[np.isfinite(image)])
+    low, high = Stretch(*STRETCH_PERCENT).limits(image[np.isfinite(image)])
     options = {"name": name, "contrast_limits": (low, high), "colormap": "viridis", "rgb": False, "metadata": {}}
     return image, options, "image"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
@@ -21,6 +21,7 @@ class Links:
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
+        self.is_cut = False
 
     def connect(self, emitter: Any, method: Callable[..., None]) -> None:
         """Connect a method to a napari event for as long as the link lasts; keeps its object weakly."""
@@ -45,6 +46,7 @@ class Links:
 
     def cut(self) -> None:
         """Undo everything; a second call does nothing."""
+        self.is_cut = True
         undo, self._undo = self._undo, []
         for action in reversed(undo):
             action()
@@ -61,6 +63,7 @@ class Dock(QWidget):
         super().__init__()
         self.viewer = real_viewer(viewer)
         self.links = Links()
+        _docks.setdefault(self.viewer, weakref.WeakSet()).add(self)
         self._was_docked = self._was_shown = False
         self.destroyed.connect(self.links.cut)
 
@@ -84,3 +87,13 @@ class Dock(QWidget):
     def _fit_view(self) -> None:
         if len(self.viewer.layers):
             self.viewer.reset_view()
+
+
+_docks: weakref.WeakKeyDictionary[ViewerModel, weakref.WeakSet[Dock]] = weakref.WeakKeyDictionary()
+AnyDock = TypeVar("AnyDock", bound=Dock)
+
+
+def dock_of(viewer: ViewerModel, kind: type[AnyDock]) -> AnyDock | None:
+    """The open dock of a kind in a viewer, a visible one before others; None where there is none."""
+    open_ones = [dock for dock in _docks.get(viewer, ()) if isinstance(dock, kind) and not dock.links.is_cut]
+    return max(open_ones, key=lambda dock: dock.isVisible(), default=None)

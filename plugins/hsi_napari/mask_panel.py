@@ -50,6 +50,11 @@ class MaskPanel(QWidget):
         form.addRow("", self.all_bands)
         self.setToolTip("NaN and the file's no-data value are gaps already; a Labels layer or an image adds to them.")
 
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a mask layer is chosen."""
+        return self.layer_choice.layer() is not None
+
     def observed(self, shape: tuple[int, int, int]) -> np.ndarray | None:
         """The mask for a cube of this shape, True = observed; None without a mask layer. Raises CubeError."""
         layer = self.layer_choice.layer()

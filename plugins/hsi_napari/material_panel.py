@@ -17,6 +17,7 @@ from hsi_napari.export_section import ExportSection
 from hsi_napari.material_table import MaterialTable
 from hsi_napari.result_panel import summary_of
 from hsi_napari.sections import Note
+from hsi_napari.settings import suggested
 from hsi_napari.spectrum_model import Curve, Source, SpectrumModel
 from hsi_napari.spectrum_plot import SpectrumPlot
 
@@ -136,7 +137,7 @@ class MaterialPanel(ExportSection):
             self.group.show_scene(is_scene)
 
     def _ask_save(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self.window(), "Folder for the result")
+        folder = QFileDialog.getExistingDirectory(self.window(), "Folder for the result", suggested(""))
         if folder:
             self.save_to(Path(folder))
 

@@ -16,6 +16,7 @@ from hsi_napari.run_settings import OPTICS, settings_of
 from hsi_napari.sections import GAP, Heading, Note, Section
 
 if TYPE_CHECKING:
+    from hsi_app.recipe import Recipe
     from hsi_app.runner import Settings
     from hsi_napari.theme import ThemeColours
 
@@ -50,6 +51,7 @@ class MethodForm(QWidget):
     """
 
     task_changed = Signal()
+    changed = Signal()
 
     def __init__(self, parent: QWidget | None = None, kind: Kind = "restore") -> None:
         super().__init__(parent)
@@ -101,6 +103,8 @@ class MethodForm(QWidget):
         rows.addWidget(self.advanced)
         self.task_choice.currentIndexChanged.connect(self._list_methods)
         self.method_choice.currentIndexChanged.connect(self._show_method)
+        for form in (self.settings, *self.optics.values()):
+            form.changed.connect(self.changed)
         self._list_methods()
 
     def task(self) -> str:
@@ -117,6 +121,23 @@ class MethodForm(QWidget):
         if method is not None:
             self.method_choice.setCurrentIndex(self.method_choice.findData(method))
 
+    def take_up(self, recipe: Recipe, step: int = 0) -> None:
+        """Show a step of a recipe with its settings; options that it does not name go back to their defaults."""
+        wanted = recipe.steps[step]
+        spec = self._methods[wanted.method]
+        task = spec.check_task(wanted.task)
+        self.choose(task, wanted.method)
+        given = spec.parameters.parse(wanted.params).model_dump()
+        for form in self.options():
+            form.reset()
+            form.put({name: value for name, value in given.items() if form.has(name)})
+        self.settings.put({
+            "seed": recipe.seed, "bad_bands": recipe.bad_bands, "tile": recipe.tile,
+            "keep_observed": recipe.keep_observed if task == "inpaint" else None,
+        })  # fmt: skip
+        if task in self.optics:
+            self.optics[task].put(recipe.optics(task))
+
     def options(self, method: str | None = None) -> tuple[OptionForm, OptionForm]:
         """The forms of a method's usual and rare options; of the chosen one when not given."""
         spec = self.method() if method is None else self._methods[method]
@@ -127,6 +148,8 @@ class MethodForm(QWidget):
             self._forms[spec.id] = usual, rare
             self._plain.addWidget(usual)
             self._rare.addWidget(rare)
+            for form in (usual, rare):
+                form.changed.connect(self.changed)
             if self._dress is not None:
                 self._dress(usual, rare)
             if self._colours is not None:
@@ -164,6 +187,10 @@ class MethodForm(QWidget):
         optics_of(self.task(), **optics)
         return spec.id, values, Settings(task=self.task(), memory=memory and parse_memory(memory), **given, **optics)
 
+    def take_defaults(self, event: Any = None) -> None:
+        """Follow the Preferences in the settings that a person left as they were."""
+        self.settings.take_defaults(settings_of(self.kind))
+
     def follow(self, colours: ThemeColours) -> None:
         """Use the colours of a theme."""
         self._colours = colours
@@ -198,6 +225,7 @@ class MethodForm(QWidget):
         self.about.say(spec.summary)
         notes = [*(f"• {limit}" for limit in spec.limits), "", *(reference.text for reference in spec.references)]
         self.about.setToolTip("\n".join(notes))
+        self.changed.emit()
 
     def _carry_over(self, form: OptionForm) -> None:
         """Keep what was entered about the materials when the method changes."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from hsi_app.jobs import Progress
 from hsi_app.methods.registry import Kind
@@ -43,7 +43,15 @@ class RunPanel(QWidget):
         self.preview = QPushButton("Preview")
         self.preview.setToolTip("Restore the drawn region, or the visible part, up to 128 × 128 pixels.")
         self.run = QPushButton("Run")
-        self.run.setToolTip(f"{_WORK[kind]}. The window stays usable meanwhile.")
+        self._run_tip = f"{_WORK[kind]}. The window stays usable meanwhile."
+        self.run.setToolTip(self._run_tip)
+        self.beside = QCheckBox("Preview beside the region")
+        self.beside.setToolTip("Put the preview right of its region instead of over it, with a frame around both.")
+        self.beside.setVisible(kind == "restore")
+        self.forecast = Note()
+        self.forecast.setToolTip(
+            "What the run on the whole cube will take, the result included: memory by the plan, time by earlier runs."
+        )
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop at the next step; nothing is left behind.")
         self.bar = QProgressBar()
@@ -62,6 +70,11 @@ class RunPanel(QWidget):
             buttons.addWidget(button, stretch)
             if kind != "restore" and button is not self.run:
                 button.hide()
+        quiet = QHBoxLayout()
+        quiet.setSpacing(6)
+        quiet.addWidget(self.beside)
+        quiet.addWidget(self.forecast, 1)
+        self.forecast.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         watch = QHBoxLayout()
         watch.setSpacing(6)
         watch.addWidget(self.bar, 1)
@@ -70,6 +83,7 @@ class RunPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GAP)
         column.addLayout(buttons)
+        column.addLayout(quiet)
         column.addLayout(watch)
         column.addWidget(self.stage)
         column.addWidget(self.thumb)
@@ -79,20 +93,31 @@ class RunPanel(QWidget):
         self.preview.clicked.connect(self.preview_wanted)
         self.run.clicked.connect(self.run_wanted)
         self.cancel.clicked.connect(self.cancel_wanted)
-        self.is_running = self._is_possible = False
+        self.is_running = self._is_possible = self._is_busy = False
         self._show_watch(False)
 
     def follow(self, colours: ThemeColours) -> None:
         """Use the colours of a theme."""
         self.message.follow(colours)
         self.stage.paint(colours.muted)
+        self.forecast.paint(colours.muted)
         self.run.setStyleSheet(main_button_style(colours))
 
     def allow(self, is_possible: bool) -> None:
-        """Whether there is something to run on."""
+        """Whether there is something to run on; while a run goes on, another one waits for its turn."""
         self._is_possible = is_possible
-        for button in (self.region, self.preview, self.run):
+        self.run.setEnabled(is_possible)
+        for button in (self.region, self.preview):
             button.setEnabled(is_possible and not self.is_running)
+
+    def busy(self, is_busy: bool) -> None:
+        """Whether a run of any dock goes on, so that 'Run' means to queue."""
+        if is_busy != self._is_busy:
+            self._is_busy = is_busy
+            self.run.setText("Add to queue" if is_busy else "Run")
+            self.run.setToolTip(
+                f"{self._run_tip} It begins when those before it are over." if is_busy else self._run_tip
+            )
 
     def begin(self, what: str) -> None:
         """A run was started."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hsi_app.methods.registry import Kind
 from hsi_app.optics import DEFAULT_SCALE, SCALES, WIDEST_FWHM_PX
 from hsi_app.params import Option
+from hsi_napari import settings
 
 # How to run, whatever the method; shown and checked like a method's own options.
 SETTINGS = (
@@ -52,10 +53,11 @@ _USE: Mapping[Kind, str] = {"restore": "restore", "unmix": "use", "fuse": "sharp
 
 
 def settings_of(kind: Kind) -> tuple[Option, ...]:
-    """How to run methods of a kind."""
+    """How to run methods of a kind, with the person's own defaults from napari's Preferences."""
     if kind == "restore":
-        return SETTINGS
+        return settings.with_defaults(SETTINGS)
     bad_bands = f"Bands marked bad: leave them out (keep), or {_USE[kind]} them too (restore)."
     # Putting observed samples back is for cubes that were restored.
     kept = [option for option in SETTINGS if option.name != "keep_observed"]
-    return tuple(replace(o, description=bad_bands) if o.name == "bad_bands" else o for o in kept)
+    told = (replace(o, description=bad_bands) if o.name == "bad_bands" else o for o in kept)
+    return settings.with_defaults(told)

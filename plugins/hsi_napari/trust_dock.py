@@ -376,6 +376,8 @@ class TrustDock(Dock):
 
     def _ask_report(self) -> None:
         offered = "qa.html" if self.found is None else f"{self.found.before.name} qa.html"
-        path, kind = QFileDialog.getSaveFileName(self.window(), "Save the report", suggested(offered), "Web page (*.html)")
+        path, kind = QFileDialog.getSaveFileName(
+            self.window(), "Save the report", suggested(offered), "Web page (*.html)"
+        )
         if path:
             self.save_report(with_extension(path, kind))

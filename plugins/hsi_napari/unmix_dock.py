@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -51,12 +52,18 @@ class UnmixDock(MethodDock):
         self.sources.refresh(cube)
         return unmixing(cube, method, options, settings)
 
-    def _take_in(self, result: Unmixing, source: Layer) -> None:
+    def _take_in(self, result: Unmixing, source: Layer) -> Iterator[None]:
         self.results.put_away()
         materials, stem = materials_of(result), stem_of(source)
-        others = [self._add_low(data) for data in map_layers(result, source, stem)]
+        others: list[Layer] = []
+        layers: list[Layer] = []
+        for data in map_layers(result, source, stem):
+            others.append(self._add_low(data))
+            yield
         # The first material comes last, so that it leads the layer list.
-        layers = [self._add_low(material_layer(result, m, source, stem)) for m in reversed(materials)][::-1]
+        for material in reversed(materials):
+            layers.insert(0, self._add_low(material_layer(result, material, source, stem)))
+            yield
         for layer in (*others, *layers):
             lineage.remember(layer, source)
         group = MaterialGroup(self.viewer, materials, layers, others, stem, self.results.sync)

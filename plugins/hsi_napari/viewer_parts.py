@@ -27,3 +27,9 @@ def camera(viewer: ViewerModel) -> Any:
     """The camera of the canvas; before napari 0.9 it belonged to the viewer itself."""
     scene = getattr(viewer, "scene", None)
     return viewer.camera if scene is None else scene.camera
+
+
+def grid_of(viewer: ViewerModel) -> Any:
+    """The grid of the canvas; before napari 0.9 it belonged to the viewer itself."""
+    canvas = getattr(viewer, "canvas", None)
+    return viewer.grid if canvas is None else canvas.grid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import hsi_sample_data
@@ -11,7 +12,9 @@ import pytest
 
 from hsi_app.cube import Cube
 from hsi_app.diagnose import diagnose, gap_share
+from hsi_app.errors import Cancelled
 from hsi_app.io import open_cube
+from hsi_app.jobs import Job, Progress
 
 CubeFactory = Callable[..., Cube]
 BANDS, SIDE = 12, 48
@@ -89,3 +92,87 @@ def test_real_stripes_are_found_where_they_are(real_data: Path) -> None:
         pytest.skip(f"no {path.name} among the real scenes")
     # Measured on the central window: 4.4 and 2.4 in these two, 1.3 in the median band.
     assert diagnose(open_cube(path)).striped_bands == (103, 106)
+
+
+# ---- blur and haze -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clean() -> Cube:
+    """A sharp, clean scene of fields and roofs."""
+    return open_cube(hsi_sample_data.path("scene_clean"))
+
+
+def test_a_sharp_clean_scene_has_no_fault(clean: Cube) -> None:
+    found = diagnose(clean, optics=True)
+    assert not found.finds_fault
+    assert (found.blur_fwhm_px, found.is_hazy) == (0.0, False)
+    assert found.recipe == diagnose(clean).recipe
+
+
+def test_a_blurred_scene_is_found_blurred_with_about_its_width(clean: Cube) -> None:
+    from hsi_app.physics.degrade import degrade
+
+    blurred = degrade(clean, "blur-15", seed=1).observed
+    found = diagnose(blurred, optics=True)
+    assert found.finds_fault
+    assert found.blur_fwhm_px > 2
+    assert found.recipe.steps[-1].task == "deblur"
+    assert found.recipe.psf_fwhm == round(found.blur_fwhm_px, 1)
+    assert any("blurred" in reason for reason in found.reasons)
+    # Nobody looked without being asked to.
+    assert diagnose(blurred).blur_fwhm_px == 0
+
+
+def test_blur_under_noise_asks_for_two_steps(clean: Cube, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hsi_app.diagnose._blur_and_haze", lambda *_: (3.04, True))
+    values = clean.read().astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.05 * values.mean(), values.shape)
+    found = diagnose(replace(clean, values=(values + noise).astype(np.float32)), optics=True)
+    assert [step.task for step in found.recipe.steps] == ["denoise", "deblur"]
+    assert found.recipe.psf_fwhm == 3.0
+    assert not found.is_hazy  # noise hides haze
+    assert found.choice().startswith("denoise with lowrank, then deblur with ")
+
+
+def test_haze_in_a_sound_scene_asks_for_dehazing_alone(clean: Cube, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hsi_app.diagnose._blur_and_haze", lambda *_: (0.0, True))
+    found = diagnose(clean, optics=True)
+    assert found.is_hazy
+    assert [step.task for step in found.recipe.steps] == ["dehaze"]
+
+
+def test_without_weights_the_method_that_needs_none_is_chosen_or_the_lack_is_told(
+    clean: Cube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hsi_app.errors import WeightsError
+
+    def missing(name: str) -> None:
+        raise WeightsError(f"no weights '{name}'.")
+
+    monkeypatch.setattr("hsi_app.weights.find_card", missing)
+    monkeypatch.setattr("hsi_app.diagnose._blur_and_haze", lambda *_: (3.0, False))
+    assert [step.method for step in diagnose(clean, optics=True).recipe.steps] == ["dds2m"]
+    monkeypatch.setattr("hsi_app.diagnose._blur_and_haze", lambda *_: (0.0, True))
+    found = diagnose(clean, optics=True)
+    assert [step.task for step in found.recipe.steps] == ["denoise"]
+    assert any("no method at hand can dehaze" in reason for reason in found.reasons)
+
+
+def test_a_piece_too_small_to_tell_says_nothing_of_blur_and_haze(make_cube: CubeFactory) -> None:
+    found = diagnose(make_cube(BANDS, 12, 12, sigma=0.0005), optics=True)
+    assert (found.blur_fwhm_px, found.is_hazy) == (0.0, False)
+
+
+def test_measuring_is_watched_and_cancelled(make_cube: CubeFactory) -> None:
+    seen: list[str] = []
+
+    def watch(progress: Progress) -> None:
+        seen.append(progress.message)
+        if progress.message == "looking for gaps":
+            job.cancel()
+
+    job = Job(on_progress=watch)
+    with pytest.raises(Cancelled):
+        diagnose(make_cube(BANDS, SIDE, SIDE, sigma=0.05), job=job)
+    assert seen == ["measuring noise and stripes", "looking for gaps"]

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ if not _HAS_DISPLAY:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that show a window in one process: on one screen they would take each other's focus."""
+    """Mark tests that show a window, and keep them in one process: on one screen they would take each other's focus."""
     for item in items:
         if "window" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.window)
             item.add_marker(pytest.mark.xdist_group("window"))
 
 
@@ -52,6 +54,20 @@ def window(toolkit: Any, request: pytest.FixtureRequest) -> Callable[..., Any]:
         _missing("no display: run under xvfb-run with QT_QPA_PLATFORM=xcb")
     factory: Callable[..., Any] = request.getfixturevalue("make_napari_viewer")
     return factory
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the Preferences of whoever runs the tests out of them."""
+    monkeypatch.setattr("hsi_napari.settings._page", lambda: None)
+
+
+@pytest.fixture
+def pictures() -> Path:
+    """Folder for pictures of the window: HSI_SCREENSHOTS, or test-screenshots beside the project's files."""
+    folder = Path(os.environ.get("HSI_SCREENSHOTS", Path(__file__).resolve().parents[2] / "test-screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -222,18 +222,22 @@ def test_a_closed_dock_no_longer_listens_to_the_viewer(viewer: ViewerModel, spec
     assert spectra.first_choice.count() == 1
 
 
-def test_while_a_run_goes_on_the_bar_shows_it_and_a_second_one_cannot_start(
+def test_while_a_run_goes_on_the_bar_shows_it_and_a_second_one_waits(
     dock: Any, patient: Any, finish: Any, toolkit: Any
 ) -> None:
     dock.run()
     toolkit.waitUntil(lambda: dock.run_panel.bar.value() == 250, timeout=20_000)
-    assert not dock.run_panel.run.isEnabled()
+    assert dock.run_panel.run.text() == "Add to queue"
+    assert not dock.run_panel.preview.isEnabled()
     worker = dock._worker
     dock.run()
     assert dock._worker is worker
+    assert len(dock.queue.waiting) == 1
+    dock.queue.clear()
     dock.cancel()
     finish(dock)
-    assert dock.run_panel.run.isEnabled()
+    assert dock.run_panel.run.text() == "Run"
+    assert dock.run_panel.preview.isEnabled()
 
 
 def test_without_a_cube_nothing_can_be_started(viewer: ViewerModel, layer: Layer, dock: Any) -> None:
@@ -246,9 +250,12 @@ def test_before_and_after_are_one_click_apart(viewer: ViewerModel, dock: Any, ha
     dock.run()
     finish(dock)
     restored = viewer.layers["scene · restored"]
-    dock.results.compare.click()
+    choose = {button.text(): button for button in dock.results.shown.buttons()}
+    assert list(choose) == ["restored", "removed", "uncertainty", "before"]
+    assert choose["restored"].isChecked()
+    choose["before"].click()
     assert not restored.visible
-    dock.results.compare.click()
+    choose["restored"].click()
     assert restored.visible
 
 

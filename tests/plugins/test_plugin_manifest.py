@@ -65,6 +65,7 @@ def test_only_formats_that_are_folders_are_claimed_as_folders(manifest: PluginMa
 def test_the_plugin_loads_no_heavy_package_before_it_is_used() -> None:
     code = (
         "import sys, hsi_napari.reader, hsi_napari.writer, hsi_napari.samples, hsi_napari.commands\n"
+        "import hsi_napari.actions, hsi_napari.keys, hsi_napari.settings\n"
         "heavy = {'torch', 'napari', 'qtpy', 'pyqtgraph', 'scipy', 'rasterio', 'h5py', 'zarr', 'dask', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -52,7 +52,7 @@ def made_result(cube: Cube, count: int) -> Unmixing:
 def test_of_many_materials_the_twelve_largest_are_shown_and_the_dock_says_so(
     viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube
 ) -> None:
-    unmix_dock._take_in(made_result(full_cube, 15), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 15), layer))
     shown = [found.name for found in reversed(viewer.layers) if found.blending == "additive"]
     assert shown == [f"scene: material {k}" for k in range(15, 3, -1)]
     assert unmix_dock.results.table.rowCount() == len(unmix_dock.results.plot.lines()) == 12
@@ -96,7 +96,7 @@ def test_a_flipped_source_keeps_scale_and_place_exactly() -> None:
 
 
 def test_scene_and_materials_change_places(viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube) -> None:
-    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 2), layer))
     own = [viewer.layers["scene: material 1"], viewer.layers["scene: material 2"]]
     assert not layer.visible
     unmix_dock.results.scene.click()
@@ -111,9 +111,9 @@ def test_scene_and_materials_change_places(viewer: ViewerModel, layer: Layer, un
 def test_a_second_run_puts_the_first_away_and_covers_the_scene_again(
     viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube
 ) -> None:
-    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 2), layer))
     first = [found for found in viewer.layers if found.blending == "additive"]
-    unmix_dock._take_in(made_result(full_cube, 3), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 3), layer))
     assert not any(found.visible for found in [*first, layer])
     unmix_dock.results.scene.click()
     assert layer.visible
@@ -123,7 +123,7 @@ def test_a_second_run_puts_the_first_away_and_covers_the_scene_again(
 def test_removing_a_run_shows_the_scene_again(
     viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube
 ) -> None:
-    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 2), layer))
     unmix_dock.results.remove.click()
     assert list(viewer.layers) == [layer]
     assert layer.visible
@@ -135,7 +135,7 @@ def test_the_boxes_of_the_list_and_the_eyes_of_the_layers_agree(
 ) -> None:
     from qtpy.QtCore import Qt
 
-    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 2), layer))
     item, found = unmix_dock.results.table.item(0, 0), viewer.layers["scene: material 1"]
     item.setCheckState(Qt.CheckState.Unchecked)
     assert not found.visible
@@ -147,7 +147,7 @@ def test_the_boxes_of_the_list_and_the_eyes_of_the_layers_agree(
 
 
 def test_an_empty_name_is_taken_back(viewer: ViewerModel, layer: Layer, unmix_dock: Any, full_cube: Cube) -> None:
-    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 2), layer))
     unmix_dock.results.table.item(0, 0).setText("  ")
     assert unmix_dock.results.table.item(0, 0).text() == "material 1"
     assert "scene: material 1" in viewer.layers
@@ -159,14 +159,14 @@ def test_materials_stay_under_what_is_painted_and_are_not_compared_as_cubes(
     labels = viewer.add_labels(np.zeros((12, 10), int))
     spectra.pin(5, 6)
     viewer.layers.selection.active = layer
-    unmix_dock._take_in(made_result(full_cube, 2), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 2), layer))
     assert [found.name for found in viewer.layers][-2:] == [labels.name, "pinned spectra"]
     assert spectra.second_choice.layer() is None
 
 
 def test_the_number_that_was_found_is_ready_to_be_changed(unmix_dock: Any, layer: Layer, full_cube: Cube) -> None:
     unmix_dock.form.choose("unmix", "fcls")
-    unmix_dock._take_in(made_result(full_cube, 5), layer)
+    list(unmix_dock._take_in(made_result(full_cube, 5), layer))
     form = unmix_dock.form.options()[0]
     assert "endmembers" not in form.values()
     form.auto("endmembers").setChecked(False)
