@@ -178,9 +178,7 @@ def fuse(
     )  # fmt: skip
 
 
-def scenes(
-    hsi: Cube, msi: Cube, settings: FusionSettings, mask: np.ndarray | None = None
-) -> tuple[Scene, Scene, int]:
+def scenes(hsi: Cube, msi: Cube, settings: FusionSettings, mask: np.ndarray | None = None) -> tuple[Scene, Scene, int]:
     """Both images as a fusion works on them, and the bytes that it may use.
 
     Raises CubeError where the second has no fewer bands than the first, PlanError without memory.
