@@ -16,6 +16,7 @@ from hsi_app.jobs import Job, Progress
 from hsi_app.methods.registry import Kind
 from hsi_napari import readout
 from hsi_napari.colour_button import ColourButton
+from hsi_napari.cube_watch import watch_cubes
 from hsi_napari.facts import facts_line
 from hsi_napari.ground import ground_of
 from hsi_napari.layer_choice import LayerChoice
@@ -251,12 +252,21 @@ class MethodDock(Dock):
         if layer is None:
             self.facts.say("Open a hyperspectral cube, or one of File ▸ Open Sample ▸ Hyperspectral.")
             return
+        self.run_panel.allow(self._tell_facts(layer) and is_complete)
+
+    def _tell_facts(self, layer: Layer) -> bool:
         try:
             self.facts.say(facts_line(cube_of(layer)))
         except HsiError as error:
             self.facts.say(str(error))
-            return
-        self.run_panel.allow(is_complete)
+            return False
+        return True
+
+    def _changed_facts(self, event: Any) -> None:
+        # Bad bands were edited; what is set in the form stays.
+        layer = self.cube_choice.layer()
+        if layer is not None and event.source is layer:
+            self._tell_facts(layer)
 
     def _recolour(self, event: Any = None) -> None:
         colours = theme_colours(self.viewer.theme)
@@ -309,6 +319,7 @@ class MethodDock(Dock):
         self.run_panel.cancel_wanted.connect(self.cancel)
         self.links.connect(self.viewer.events.theme, self._recolour)
         watch(self.links, self.form.take_defaults)
+        watch_cubes(self.links, self.viewer, self._changed_facts)
         self.queue.listen(self._follow_queue)
         self.links.finally_(self._abandon)
         self.links.finally_(self.queue_panel.leave)

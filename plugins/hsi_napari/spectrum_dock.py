@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QBoxLayout, QVBoxLayout
 
 from hsi_app.errors import HsiError
 from hsi_napari import lineage, readout
+from hsi_napari.cube_watch import watch_cubes
 from hsi_napari.layer_choice import LayerChoice
 from hsi_napari.layers import cube_of, is_cube
 from hsi_napari.links import Dock
@@ -163,6 +164,11 @@ class SpectrumDock(Dock):
         elif not self.model.pins and self._place is None:
             self._say(place="Move over the image; click to pin a spectrum.")
 
+    def _changed_facts(self, event: Any) -> None:
+        # Bad bands were edited.
+        if event.source in (self.first_choice.layer(), self.second_choice.layer()):
+            self._changed_sources()
+
     def _source(self, layer: Layer | None) -> Source | None:
         if layer is None:
             return None
@@ -300,6 +306,7 @@ class SpectrumDock(Dock):
     def _wire(self) -> None:
         self.first_choice.chosen.connect(self._changed_first)
         self.second_choice.chosen.connect(self._changed_sources)
+        watch_cubes(self.links, self.viewer, self._changed_facts)
         self.region_choice.chosen.connect(self._changed_regions)
         self.box_choice.currentIndexChanged.connect(self._changed_box)
         self.tools.view.currentIndexChanged.connect(self._changed_view)

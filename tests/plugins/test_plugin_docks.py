@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hsi_napari import lineage
-from hsi_napari.facts import RUN
+from hsi_napari.facts import RUN, change_facts
 from hsi_napari.layers import cube_of
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -211,6 +211,20 @@ def test_closing_the_dock_stops_its_run(dock: Any, patient: Any, toolkit: Any) -
     with toolkit.waitSignal(worker.finished, timeout=20_000):
         dock.setParent(None)
     assert worker.job.is_cancelled
+
+
+def test_edited_bad_bands_are_told_by_the_other_docks(
+    viewer: ViewerModel, layer: Layer, dock: Any, spectra: Any
+) -> None:
+    dock.form.choose("destripe")
+    assert len(spectra.model.bad_spans()) == 1
+    change_facts(layer, bad_bands=[0, 1, 4])
+    assert "3 bad" in dock.facts.text()
+    assert len(spectra.model.bad_spans()) == 2
+    assert dock.form.task() == "destripe"
+    dock.links.cut()
+    change_facts(layer, bad_bands=[])
+    assert "3 bad" in dock.facts.text(), "a closed dock listens no more"
 
 
 def test_a_closed_dock_no_longer_listens_to_the_viewer(viewer: ViewerModel, spectra: Any) -> None:
