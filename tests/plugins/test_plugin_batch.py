@@ -514,6 +514,30 @@ def test_a_process_that_is_killed_from_outside_is_told_of(dock: Any, long: Any, 
     toolkit.waitUntil(lambda: are_gone(processes), timeout=LIMIT_MS)
 
 
+def test_a_person_runs_a_folder_and_looks_at_a_result(
+    window: Callable[..., Any], recipe: Path, flight: Path, tmp_path: Path, toolkit: Any, finish: Any, pictures: Path
+) -> None:
+    viewer = window(show=True)
+    viewer.window.resize(1500, 950)
+    _, dock = viewer.window.add_plugin_dock_widget("hsi-app", "Batch")
+    dock.form.put_recipe(str(recipe))
+    dock.form.inputs.add([str(flight)])
+    dock.form.put_folder(str(tmp_path / "out"))
+    dock.form.how.put({"workers": 1, "memory": "3G", "device": "cpu"})
+    dock.dry_run()
+    finish(dock)
+    assert states(dock) == ["waiting", "failed", "waiting"]
+    assert not list((tmp_path / "out").glob("*.hdr"))
+    dock.run()
+    finish(dock)
+    assert states(dock) == ["done", "failed", "done"]
+    dock.open_result(2)
+    toolkit.waitUntil(lambda: len(viewer.layers) > 0, timeout=LIMIT_MS)
+    viewer.reset_view()
+    viewer.screenshot(str(pictures / "batch.png"), canvas_only=False, flash=False)
+    assert (pictures / "batch.png").stat().st_size > 0
+
+
 def test_closing_the_dock_stops_the_batch_in_order(
     window: Callable[..., Any], recipe: Path, tmp_path: Path, toolkit: Any
 ) -> None:

@@ -419,14 +419,22 @@ def test_a_layer_that_is_no_cube_is_not_laid_over(viewer: ViewerModel, coarse: L
 
 
 def test_the_dock_opens_from_the_menu_and_runs_on_the_sample_pair_in_a_window(
-    window: Callable[..., Any], run: Any
+    window: Callable[..., Any], run: Any, toolkit: Any, pictures: Path
 ) -> None:
     viewer = window(show=True)
+    viewer.window.resize(1500, 950)
     viewer.open_sample("hsi-app", "clean")
     viewer.open_sample("hsi-app", "sharp")
     _, dock = viewer.window.add_plugin_dock_widget("hsi-app", "Fuse")
     dock.form.choose("fuse", "ridge")
     assert dock.sharp.over.isHidden()
+    dock.pair.overlay.click()
+    toolkit.waitUntil(lambda: not dock.run_panel.is_running, timeout=LIMIT_MS)
+    viewer.reset_view()
+    viewer.screenshot(str(pictures / "registration.png"), canvas_only=False, flash=False)
+    viewer.layers["river valley, clean · registration"].visible = False
     run(dock)
     assert not dock.run_panel.message.is_error, dock.run_panel.message.text()
     assert viewer.layers["river valley, clean · fused"].data.shape == (90, 384, 320)
+    viewer.screenshot(str(pictures / "fuse.png"), canvas_only=False, flash=False)
+    assert all((pictures / name).stat().st_size > 0 for name in ("registration.png", "fuse.png"))

@@ -65,9 +65,10 @@ def materials(viewer: ViewerModel) -> list[Layer]:
 
 
 def test_the_dock_opens_from_the_menu_and_runs_in_a_window(
-    window: Callable[..., Any], run: Any, three_materials: Cube
+    window: Callable[..., Any], run: Any, three_materials: Cube, pictures: Path
 ) -> None:
     viewer = window(show=True)
+    viewer.window.resize(1500, 950)
     data, options, kind = cube_to_layer(three_materials)
     viewer.add_layer(Layer.create(data, options, kind))
     _, dock = viewer.window.add_plugin_dock_widget("hsi-app", "Unmix")
@@ -79,6 +80,8 @@ def test_the_dock_opens_from_the_menu_and_runs_in_a_window(
     for found in materials(viewer):
         colour = np.round(found.colormap.colors[-1, :3] * 255)
         assert np.abs(picture - colour).max(axis=1).min() < 25
+    viewer.screenshot(str(pictures / "unmix.png"), canvas_only=False, flash=False)
+    assert (pictures / "unmix.png").stat().st_size > 0
 
 
 # ---- what a run leaves ---------------------------------------------------------------------------------------------
