@@ -74,10 +74,12 @@ def test_the_plugin_loads_no_heavy_package_before_it_is_used() -> None:
 
 
 @pytest.mark.slow  # starts a second napari
-def test_the_docks_load_no_torch_before_a_run() -> None:
+def test_the_docks_load_no_torch_before_a_run(manifest: PluginManifest) -> None:
     pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
-    docks = "hsi_napari.restore_dock, hsi_napari.spectrum_dock, hsi_napari.unmix_dock, hsi_napari.fuse_dock"
-    code = f"import sys, {docks}\nprint('torch' in sys.modules)"
+    names = [str(command.python_name) for command in manifest.contributions.commands or []]
+    docks = [name.partition(":")[0] for name in names if name.endswith("Dock")]
+    assert len(docks) == len(manifest.contributions.widgets or [])
+    code = f"import sys, {', '.join(docks)}\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
