@@ -40,11 +40,12 @@ def parse_bands(text: str, axis: BandAxis) -> np.ndarray:
     found: set[int] = set()
     for part in re.split(r"[,;\n]", text):
         if part.strip():
-            found.update(_part(part.strip(), axis))
+            found.update(bands_of_part(part.strip(), axis))
     return np.array(sorted(found), dtype=np.intp)
 
 
-def _part(part: str, axis: BandAxis) -> list[int]:
+def bands_of_part(part: str, axis: BandAxis) -> list[int]:
+    """The same of one part of such a list: '7', '1-4', '1350-1450 nm'; a part without text is none."""
     match = _PART.fullmatch(part)
     if match is None:
         raise ParameterError(f"'{part}' is no list of bands; write for example 1-4, 103-110, 1350-1450 nm.")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import click
 import numpy as np
 
+from hsi_app.bands import BandAxis
 from hsi_app.cli.run_options import RunOptions, processing_options
 from hsi_app.errors import ParameterError
 from hsi_app.tiling import Window
@@ -19,7 +20,7 @@ _TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 @click.argument("source", type=click.Path(), metavar="IN")
 @click.argument("out", type=click.Path(), metavar="OUT")
 @click.option("--dtype", type=click.Choice(_TYPES), help="Number type of OUT.  [default: as IN]")
-@click.option("--bands", metavar="LIST", help="Bands to keep, from 1, such as 1-20,35,40-60.")
+@click.option("--bands", metavar="LIST", help="Bands to keep, from 1, or wavelengths: '1-20, 35, 650-700 nm'.")
 @click.option("--drop-bad", is_flag=True, help="Leave out the bands marked bad.")
 @click.option("--crop", metavar="ROW,COL,HEIGHT,WIDTH", help="Part of the image, in px from 0; the map frame follows.")
 @click.option("--no-wavelengths", is_flag=True, help="Open IN without its wavelengths, where they are damaged.")
@@ -41,14 +42,14 @@ def convert(
     check_target(out, overwrite=run.overwrite)
     cube = open_cube(source, wavelengths=not no_wavelengths)
     count, height, width = cube.shape
-    keep = np.arange(count) if bands is None else parse_bands(bands, count)
+    keep = np.arange(count) if bands is None else parse_bands(bands, cube.axis)
     if drop_bad:
         keep = keep[~cube.axis.is_bad[keep]]
         if not keep.size:
             raise ParameterError("every band is marked bad, so --drop-bad leaves none; leave it out.")
     if crop is not None:
         cube = cube.crop(parse_crop(crop, height, width))
-    if keep.size < count:
+    if not np.array_equal(keep, np.arange(count)):
         cube = cube.select(keep.tolist())
     if dtype is not None:
         check_range_kind(dtype, cube.dtype, cube.nodata)
@@ -56,15 +57,20 @@ def convert(
     click.echo(str(written))
 
 
-def parse_bands(text: str, count: int) -> np.ndarray:
-    """Band indices from 0 for '1-20,35'; ParameterError for anything that is no list of bands 1...count."""
+def parse_bands(text: str, axis: BandAxis) -> np.ndarray:
+    """Band indices from 0 for '1-20, 35, 650-700 nm' in the order given; ParameterError unless each part names bands,
+    and each band is named once."""
+    from hsi_app.band_lists import bands_of_part
+
     found: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last <= count:
-            raise ParameterError(f"--bands holds '{part.strip()}'; write bands from 1 to {count}, such as 1-{count}.")
-        found += range(first - 1, last)
+        try:
+            named = bands_of_part(part.strip(), axis)
+        except ParameterError as error:
+            raise ParameterError(f"--bands: {error}") from None
+        if not named:
+            raise ParameterError(f"--bands holds '{part.strip()}', where no band lies; choose a wider stretch.")
+        found += named
     if len(set(found)) < len(found):
         raise ParameterError(f"--bands '{text}' names a band twice; name each once.")
     return np.asarray(found)

@@ -36,7 +36,6 @@ class BandPlot(QWidget):
         self._axis: BandAxis | None = None
         self._pressed: float | None = None
         self._pressed_px = 0.0
-        self._text = "#808080"
         self._current = pyqtgraph.InfiniteLine(angle=90)
         self._chosen = pyqtgraph.LinearRegionItem(movable=False)
         self._chosen.setZValue(-8)
@@ -56,8 +55,7 @@ class BandPlot(QWidget):
         self._axis = None if cube is None else cube.axis
         self._model.first = None if cube is None else Source(cube.name, cube)
         self.plot.show_axis(self._model)
-        for side, title in (("bottom", self._model.axis_title()), ("left", "SNR (dB)")):
-            self.plot.item.setLabel(side, title, color=self._text, **{"font-size": "8pt"})
+        self.plot.title("left", "SNR (dB)")
         self._striped.setData([], [])
         if cube is None or quality is None:
             self.plot.show_lines([])
@@ -80,7 +78,6 @@ class BandPlot(QWidget):
     def follow(self, colours: ThemeColours) -> None:
         """Use the colours of a theme."""
         self.plot.follow(colours)
-        self._text = colours.text
         self._current.setPen(pyqtgraph.mkPen(colours.text, width=1.2))
         self._chosen.setBrush(pyqtgraph.mkBrush(colours.accent + "60"))
         for edge in self._chosen.lines:

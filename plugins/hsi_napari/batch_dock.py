@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from hsi_app.device import format_bytes
 from hsi_app.errors import HsiError
@@ -23,7 +23,7 @@ from hsi_napari.batch_results import BatchResults
 from hsi_napari.batch_scenes import left, span
 from hsi_napari.links import Dock
 from hsi_napari.placing import LayerData
-from hsi_napari.sections import GAP, MARGIN, rule
+from hsi_napari.sections import GAP, MARGIN, Scrolled, fill
 from hsi_napari.theme import theme_colours
 from hsi_napari.worker import TaskWorker, one_line
 
@@ -260,27 +260,17 @@ class BatchDock(Dock):
     # ---- building -----------------------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        upper = _Column()
-        upper.setWidgetResizable(True)
-        upper.setFrameShape(QFrame.Shape.NoFrame)
-        upper.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        upper.setWidget(_within(self.form, stretch=True))
+        upper = _Column(_within(self.form, stretch=True))
         self._parts = parts = QSplitter(Qt.Orientation.Vertical)
         parts.splitterMoved.connect(self._moved_by_hand)
         parts.setChildrenCollapsible(False)
         for place, part in enumerate((upper, _within(self.results))):
             parts.addWidget(part)
             parts.setStretchFactor(place, place)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addWidget(parts, 1)
-        whole.addWidget(rule())
-        whole.addWidget(_within(self.foot))
-        self.setMinimumWidth(380)
+        fill(self, parts, _within(self.foot), least_px=380)
 
 
-class _Column(QScrollArea):
+class _Column(Scrolled):
     def sizeHint(self) -> QSize:
         """As high as what is in it and some notes, where there is room; Qt's own guess is a few lines."""
         return self.widget().sizeHint() + QSize(0, 3 * self.fontMetrics().height())

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -30,7 +26,7 @@ from hsi_napari.compare_planes import Shown, is_comparable
 from hsi_napari.facts import cube_from
 from hsi_napari.layer_choice import LayerChoice
 from hsi_napari.links import Dock
-from hsi_napari.sections import GAP, MARGIN, Heading, Message, Note, rule
+from hsi_napari.sections import Heading, Message, Note, Scrolled, column_of, fill, rule
 from hsi_napari.theme import theme_colours
 from hsi_napari.worker import JobWorker, one_line
 
@@ -271,9 +267,7 @@ class CompareDock(Dock):
         switches.addWidget(self.same_contrast)
         switches.addStretch(1)
         body = QWidget()
-        rows = QVBoxLayout(body)
-        rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        rows.setSpacing(GAP)
+        rows = column_of(body)
         rows.addWidget(Heading("Before and after"))
         rows.addLayout(choices)
         rows.addWidget(self.facts)
@@ -284,15 +278,7 @@ class CompareDock(Dock):
         rows.addWidget(self.figures)
         rows.addStretch(1)
         rows.addWidget(self.message)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scroll)
-        self.setMinimumWidth(360)
+        fill(self, Scrolled(body))
 
     def _wire(self) -> None:
         self.before_choice.chosen.connect(self._changed_before)

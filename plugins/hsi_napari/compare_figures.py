@@ -154,8 +154,8 @@ class CompareFigures(Section):
 
     def _draw_histogram(self) -> None:
         self.plot.show_axis(SpectrumModel(()))
-        self.plot.item.setLabel("bottom", self._unit[:1].upper() + self._unit[1:] or "Value")
-        self.plot.item.setLabel("left", "Samples (%)")
+        self.plot.title("bottom", self._unit[:1].upper() + self._unit[1:] or "Value")
+        self.plot.title("left", "Samples (%)")
         shown = self._shown
         if shown is None or shown.histogram is None:
             self.plot.show_lines([])
@@ -180,7 +180,7 @@ class CompareFigures(Section):
             SPREAD: f"Standard deviation{unit}",
             CHANGED: "Changed (%)",
         }
-        self.plot.item.setLabel("left", titles[self.chart])
+        self.plot.title("left", titles[self.chart])
         self._draw_lines(band_curves(self.chart, found, before, after, model))
         self.numbers.say(band_text(self.chart, found, before, after))
         self.note.say(band_note(self.chart, found, before, after))

@@ -18,10 +18,9 @@ from hsi_napari.compare_layers import CompareLayers
 from hsi_napari.compare_planes import Planes, Shown, Wanted, shown_bands, side_of
 from hsi_napari.compare_stage import Stage
 from hsi_napari.compare_swipe import Swipe
-from hsi_napari.compare_work import Newest
 from hsi_napari.facts import cube_from
 from hsi_napari.links import Links
-from hsi_napari.worker import one_line
+from hsi_napari.spectrum_latest import Latest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -63,7 +62,7 @@ class Comparison(QObject):
         self._after: weakref.ref[Image] | None = None
         self._pair_links = Links()
         self._bands = (0, 0)
-        self._planes, self._work = Planes(), Newest(self)
+        self._planes, self._work = Planes(), Latest(self)
         self.mode = Mode.OFF
         self.is_after = self.is_paused = self.is_removed = False
         self._wants_figures = self._wants_same = False
@@ -78,7 +77,7 @@ class Comparison(QObject):
         self.timer = QTimer(self)
         self.timer.setInterval(BLINK_MS)
         self.timer.timeout.connect(self._blink)
-        self._work.answered.connect(self._answered)
+        self._work.done.connect(self._answered)
         self._work.failed.connect(self._failed)
         links.connect(viewer.dims.events.current_step, self._moved_slider)
         links.connect(viewer.dims.events.ndisplay, self._changed_display)
@@ -263,7 +262,7 @@ class Comparison(QObject):
             is_counted=self._wants_figures,
         )  # fmt: skip
         planes = self._planes
-        self._work.ask(lambda: planes.make(wanted))
+        self._work.ask(lambda job: planes.make(wanted))
 
     def _answered(self, shown: Shown) -> None:
         is_swiped = self.mode is Mode.SWIPE and shown.pictures is not None
@@ -289,9 +288,9 @@ class Comparison(QObject):
         self.layers.show_line(self._swipe.split, self._swipe.is_upright)
         self.divider.follow(self._swipe, self._frame)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, line: str) -> None:
         self.set_mode(Mode.OFF)
-        self.failed.emit(one_line(error))
+        self.failed.emit(line)
 
     def _blink(self) -> None:
         before, after = self.before, self.after

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from hsi_app.errors import HsiError
 from hsi_napari import readout
@@ -18,7 +17,7 @@ from hsi_napari.facts import facts_line
 from hsi_napari.layer_choice import LayerChoice
 from hsi_napari.layers import cube_of, is_cube
 from hsi_napari.links import Dock
-from hsi_napari.sections import GAP, MARGIN, Heading, Message, Note, Section, rule
+from hsi_napari.sections import Heading, Message, Note, Scrolled, Section, column_of, fill, rule
 from hsi_napari.theme import theme_colours
 
 if TYPE_CHECKING:
@@ -99,9 +98,7 @@ class CubeDock(Dock):
     def _lay_out(self) -> None:
         self.tint.setToolTip("Give missing samples a colour; otherwise one sees through them to the layers below")
         body = QWidget()
-        rows = QVBoxLayout(body)
-        rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        rows.setSpacing(GAP)
+        rows = column_of(body)
         for widget in (Heading("Cube"), self.cube_choice, self.line, self.tint, rule()):
             rows.addWidget(widget)
         for title, part, is_open in (
@@ -111,15 +108,4 @@ class CubeDock(Dock):
             section.rows.addWidget(part)
             rows.addWidget(section)
         rows.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addWidget(scroll, 1)
-        whole.addWidget(rule())
-        whole.addWidget(self.message)
-        self.setMinimumWidth(360)
+        fill(self, Scrolled(body), self.message)

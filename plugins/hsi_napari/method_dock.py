@@ -7,8 +7,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from hsi_app.cube import Cube
 from hsi_app.errors import Cancelled, HsiError
@@ -27,7 +27,7 @@ from hsi_napari.placing import LayerData
 from hsi_napari.queue_model import Order, queue_of
 from hsi_napari.queue_panel import QueuePanel
 from hsi_napari.run_panel import RunPanel
-from hsi_napari.sections import GAP, MARGIN, Heading, Note, rule
+from hsi_napari.sections import GAP, MARGIN, Heading, Note, Scrolled, column_of, fill, rule
 from hsi_napari.settings import watch
 from hsi_napari.theme import ThemeColours, theme_colours
 from hsi_napari.worker import JobWorker, one_line
@@ -281,9 +281,7 @@ class MethodDock(Dock):
     def lay_out(self, parts: Sequence[QWidget], heading: str = "Cube") -> None:
         """Put the cube's choice under a heading and these parts in a column that scrolls, the run panel at its foot."""
         body = QWidget()
-        rows = QVBoxLayout(body)
-        rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        rows.setSpacing(GAP)
+        rows = column_of(body)
         choice = QHBoxLayout()
         choice.setSpacing(6)
         choice.addWidget(self.cube_choice, 1)
@@ -293,23 +291,13 @@ class MethodDock(Dock):
         for widget in (self.facts, rule(), *parts):
             rows.addWidget(widget)
         rows.addStretch(1)
-        self._scroll = scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
+        self._scroll = Scrolled(body)
         foot = QWidget()
         column = QVBoxLayout(foot)
         column.setContentsMargins(MARGIN, GAP, MARGIN, MARGIN)
         column.addWidget(self.queue_panel)
         column.addWidget(self.run_panel)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addWidget(scroll, 1)
-        whole.addWidget(rule())
-        whole.addWidget(foot)
-        self.setMinimumWidth(360)
+        fill(self, self._scroll, foot)
 
     def wire(self) -> None:
         """Connect the shared parts and bring the dock into step with the viewer."""

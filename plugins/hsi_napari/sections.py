@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from hsi_napari.theme import ThemeColours
 
 MARGIN, GAP = 10, 8
+LEAST_PX = 360
 
 
 class Note(QLabel):
@@ -125,6 +126,37 @@ class Section(QWidget):
         self._button.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
         self.body.setVisible(is_open)
         self.toggled.emit(is_open)
+
+
+class Scrolled(QScrollArea):
+    """A column that is as wide as its place and scrolls up and down."""
+
+    def __init__(self, body: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(body)
+
+
+def column_of(body: QWidget) -> QVBoxLayout:
+    """The rows of a dock's column, with the docks' margins and gaps."""
+    rows = QVBoxLayout(body)
+    rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+    rows.setSpacing(GAP)
+    return rows
+
+
+def fill(dock: QWidget, main: QWidget, foot: QWidget | None = None, *, least_px: int = LEAST_PX) -> None:
+    """Give a dock its main part, and below a thin line a foot that stays where it is."""
+    whole = QVBoxLayout(dock)
+    whole.setContentsMargins(0, 0, 0, 0)
+    whole.setSpacing(0)
+    whole.addWidget(main, 1)
+    if foot is not None:
+        whole.addWidget(rule())
+        whole.addWidget(foot)
+    dock.setMinimumWidth(least_px)
 
 
 def rule(parent: QWidget | None = None) -> QFrame:

@@ -186,22 +186,10 @@ class SpectrumModel:
         return self.view.title(self.value_title(), self.has_wavelengths)
 
     def bad_spans(self) -> list[tuple[float, float]]:
-        """Stretches of the abscissa to shade as bad bands: from half-way to the neighbours, runs joined."""
+        """Stretches of the abscissa to shade as bad bands."""
         if self.axis is None:
             return []
-        x, bad = self.abscissa(self.axis), self.axis.is_bad
-        order = np.argsort(x, kind="stable")
-        x, bad = x[order], bad[order]
-        half = np.diff(x) / 2 if x.size > 1 else np.array([0.5])
-        left = x - np.concatenate([half[:1], half])[: x.size]
-        right = x + np.concatenate([half, half[-1:]])[: x.size]
-        spans: list[tuple[float, float]] = []
-        for index in np.flatnonzero(bad):
-            if spans and np.isclose(spans[-1][1], left[index]):
-                spans[-1] = (spans[-1][0], float(right[index]))
-            else:
-                spans.append((float(left[index]), float(right[index])))
-        return spans
+        return spans_of(np.flatnonzero(self.axis.is_bad), self.abscissa(self.axis))
 
     def fixed(self) -> SpectrumModel:
         """A copy of what is shown now, for a thread."""
@@ -292,3 +280,17 @@ class SpectrumModel:
     def to_csv(self) -> str:
         """The pinned spectra and those of regions as a table; see ``csv_of``. Reads what is not at hand."""
         return csv_of(self)
+
+
+def spans_of(bands: Sequence[int] | np.ndarray, x: np.ndarray) -> list[tuple[float, float]]:
+    """Stretches of the abscissa that bands (from 0) take: from half-way to their neighbours, those side by side joined.
+
+    x : (B,) places of all bands, in any order
+    """
+    order = np.argsort(x, kind="stable")
+    place = x[order]
+    half = np.diff(place)[[0, -1]] / 2 if place.size > 1 else np.array([0.5, 0.5])
+    edges = np.concatenate([[place[0] - half[0]], (place[1:] + place[:-1]) / 2, [place[-1] + half[1]]])
+    is_named = np.isin(order, bands).astype(np.int8)
+    turns = np.flatnonzero(np.diff(np.concatenate([[0], is_named, [0]])))
+    return [(float(edges[first]), float(edges[stop])) for first, stop in turns.reshape(-1, 2)]

@@ -9,8 +9,9 @@ import numpy as np
 import pyqtgraph
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QPolygonF, QResizeEvent
-from qtpy.QtWidgets import QGraphicsPolygonItem, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGraphicsPolygonItem, QSizePolicy, QWidget
 
+from hsi_napari.band_axes import BandAxes
 from hsi_napari.spectrum_model import Curve, SpectrumModel
 from hsi_napari.theme import mixed
 
@@ -30,28 +31,16 @@ LONGEST_LABEL = 30
 PREVIEW_WORDS = "low-rank preview"
 
 
-class SpectrumPlot(QWidget):
+class SpectrumPlot(BandAxes):
     """Lines over wavelength or band number, bad bands shaded, missing samples as gaps."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.view = pyqtgraph.PlotWidget(self)
-        self.item = self.view.getPlotItem()
-        self.item.setMenuEnabled(False)
-        self.item.hideButtons()
-        self.item.showGrid(x=True, y=True, alpha=0.15)
-        for name in ("bottom", "left"):
-            # 'Wavelength (knm)' is what the automatic prefix makes of nanometres.
-            self.item.getAxis(name).enableAutoSIPrefix(False)
-        # Room at the edges: pyqtgraph cuts the descenders of the title and half of the last number.
-        self.item.setContentsMargins(2, 4, 12, 6)
         self.view.setMinimumHeight(170)
         # A wide plot has its legend beside it and a tall one below it, where it hides no line.
         self._room: tuple[int, int] | None = None
         self._is_outside = False
         self.legend = self._new_legend(1)
-        self._colours: ThemeColours | None = None
-        self._shades: list[Any] = []
         self._pins: list[Any] = []
         self._hover: list[Any] = []
         self._library: list[Any] = []
@@ -59,9 +48,6 @@ class SpectrumPlot(QWidget):
         self._hint = pyqtgraph.LabelItem("", size="8pt", parent=self.item.getViewBox())
         self._hint.anchor((0, 0), (0, 0), offset=(6, 2))
         self._shade = "#808080"
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.view)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Puts the legend beside the plot, or below it, where there is room."""
@@ -74,34 +60,18 @@ class SpectrumPlot(QWidget):
 
     def follow(self, colours: ThemeColours) -> None:
         """Use the colours of a theme."""
-        self._colours = colours
+        super().follow(colours)
         self._shade = mixed(colours.background, colours.text, 0.14)
-        self.view.setBackground(colours.background)
-        for name in ("bottom", "left"):
-            axis = self.item.getAxis(name)
-            axis.setPen(mixed(colours.background, colours.text, 0.4))
-            axis.setTextPen(colours.text)
-        self._paint_legend()
+        self._paint(self.legend)
         self._hint.setText(self._hint.text, color=colours.muted)
         for shade in self._shades:
             shade.setBrush(pyqtgraph.mkBrush(self._shade))
 
     def show_axis(self, model: SpectrumModel) -> None:
         """Title the axes and shade the bad bands."""
-        # Small: a dock at the bottom is no higher than the words of the longest title.
-        for side, title in (("bottom", model.axis_title()), ("left", model.shown_title())):
-            colour = {} if self._colours is None else {"color": self._colours.text}
-            self.item.setLabel(side, title, **{"font-size": "8pt", **colour})
-        for shade in self._shades:
-            self.item.removeItem(shade)
-        self._shades = []
-        for span in model.bad_spans():
-            shade = pyqtgraph.LinearRegionItem(
-                span, movable=False, brush=pyqtgraph.mkBrush(self._shade), pen=pyqtgraph.mkPen(None)
-            )
-            shade.setZValue(-10)
-            self.item.addItem(shade, ignoreBounds=True)
-            self._shades.append(shade)
+        self.title("bottom", model.axis_title())
+        self.title("left", model.shown_title())
+        self.shade(model.bad_spans(), self._shade)
 
     def show_pins(self, model: SpectrumModel) -> None:
         """Draw the pinned spectra and name them in the legend."""
@@ -157,7 +127,7 @@ class SpectrumPlot(QWidget):
         self._is_outside = self._room is not None and bool(curves or library)
         # Before and after of a pin side by side.
         self.legend = self._new_legend(2 if is_pair or (self._is_outside and self._room == BELOW) else 1)
-        self._paint_legend()
+        self._paint(self.legend)
         for curve, line in zip([*curves, *library], [*lines[: len(curves)], *self._library], strict=True):
             self.legend.addItem(line, shortened(curve.label))
 
@@ -169,11 +139,6 @@ class SpectrumPlot(QWidget):
             self.item.layout.setAlignment(legend, Qt.AlignmentFlag.AlignTop)
             return legend
         return self.item.addLegend(offset=(-8, 8), labelTextSize="8pt", verSpacing=-4, colCount=columns)
-
-    def _paint_legend(self) -> None:
-        if self._colours is not None:
-            self.legend.setLabelTextColor(self._colours.text)
-            self.legend.setBrush(pyqtgraph.mkBrush(self._colours.background + "c0"))
 
     def _drop(self, lines: list[Any]) -> None:
         for line in lines:

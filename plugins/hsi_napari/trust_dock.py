@@ -7,17 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -32,7 +29,7 @@ from hsi_napari.layer_choice import LayerChoice
 from hsi_napari.layers import is_cube
 from hsi_napari.links import Dock
 from hsi_napari.placing import LayerData
-from hsi_napari.sections import GAP, MARGIN, Message, Note, rule
+from hsi_napari.sections import GAP, MARGIN, Message, Note, Scrolled, column_of, fill, rule
 from hsi_napari.settings import suggested
 from hsi_napari.theme import main_button_style, theme_colours
 from hsi_napari.trust_layers import MakeTarget, cubes_of, may_follow, target_layers
@@ -312,9 +309,7 @@ class TrustDock(Dock):
         self.check_button.setToolTip("Measure noise and what was removed on samples of the scene. Nothing is changed.")
         self.report_button.setToolTip("Save a page with pictures, charts and all figures (HTML, and JSON beside it)")
         body = QWidget()
-        rows = QVBoxLayout(body)
-        rows.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        rows.setSpacing(GAP)
+        rows = column_of(body)
         choices = QGridLayout()
         choices.setColumnStretch(1, 1)
         for row, (words, widget) in enumerate((("Before", self.before_choice), ("After", self.after_choice))):
@@ -333,11 +328,6 @@ class TrustDock(Dock):
         self.results.setVisible(False)
         rows.addWidget(self.results)
         rows.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
         foot = QWidget()
         column = QVBoxLayout(foot)
         column.setContentsMargins(MARGIN, GAP, MARGIN, MARGIN)
@@ -353,13 +343,7 @@ class TrustDock(Dock):
         column.addLayout(watch)
         column.addWidget(self.stage)
         column.addWidget(self.message)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addWidget(scroll, 1)
-        whole.addWidget(rule())
-        whole.addWidget(foot)
-        self.setMinimumWidth(360)
+        fill(self, Scrolled(body), foot)
 
     def _wire(self) -> None:
         self.before_choice.chosen.connect(self._changed_before)

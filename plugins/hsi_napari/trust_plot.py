@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from hsi_app.bands import BandAxis
 from hsi_app.report.findings import STRIPED_FROM
 from hsi_app.trust.ranking import NOISY_DB
 from hsi_app.trust.structure import LEAST_SCENE
+from hsi_napari.band_axes import BandAxes
+from hsi_napari.spectrum_model import spans_of
 from hsi_napari.theme import LINE_COLOURS, mixed
 
 if TYPE_CHECKING:
@@ -48,54 +50,20 @@ def flagged_of(found: Assessment, kind: str) -> list[int]:
     return found.ranking.still_noisy() if kind == SNR else []
 
 
-def runs_of(bands: list[int], x: np.ndarray) -> list[tuple[float, float]]:
-    """Stretches of the abscissa that bands take, half-way to their neighbours, those side by side joined."""
-    order = np.argsort(x, kind="stable")
-    place = x[order]
-    middle = (place[1:] + place[:-1]) / 2
-    half = np.diff(place)[[0, -1]] / 2 if place.size > 1 else np.array([0.5, 0.5])
-    edges = np.concatenate([[place[0] - half[0]], middle, [place[-1] + half[1]]])
-    is_flagged = np.isin(order, bands)
-    spans: list[tuple[float, float]] = []
-    for n in np.flatnonzero(is_flagged):
-        joins = spans and n > 0 and is_flagged[n - 1]
-        spans[-1:] = (
-            [(spans[-1][0], float(edges[n + 1]))] if joins else [*spans[-1:], (float(edges[n]), float(edges[n + 1]))]
-        )
-    return spans
-
-
-class TrustPlot(QWidget):
+class TrustPlot(BandAxes):
     """Lines over wavelength or band number; flagged bands are shaded, the band that the slider shows is marked."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.view = pyqtgraph.PlotWidget(self)
-        self.item = self.view.getPlotItem()
-        self.item.setMenuEnabled(False)
-        self.item.hideButtons()
-        self.item.showGrid(x=True, y=True, alpha=0.15)
-        for name in ("bottom", "left"):
-            self.item.getAxis(name).enableAutoSIPrefix(False)
-        self.item.setContentsMargins(2, 4, 12, 6)
         self.view.setFixedHeight(210)
         self._drawn: list[Any] = []
         self._legend: Any = None
         self._marker = pyqtgraph.InfiniteLine(angle=90, movable=False)
         self._x = np.zeros(0)
-        self._colours: ThemeColours | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.view)
 
     def follow(self, colours: ThemeColours) -> None:
         """Use the colours of a theme."""
-        self._colours = colours
-        self.view.setBackground(colours.background)
-        for name in ("bottom", "left"):
-            axis = self.item.getAxis(name)
-            axis.setPen(mixed(colours.background, colours.text, 0.4))
-            axis.setTextPen(colours.text)
+        super().follow(colours)
         self._marker.setPen(pyqtgraph.mkPen(mixed(colours.background, colours.text, 0.6), width=1))
 
     def show_chart(self, found: Assessment, kind: str) -> None:
@@ -106,14 +74,13 @@ class TrustPlot(QWidget):
             self.item.scene().removeItem(self._legend)
             self.item.legend = None
         self._legend = self.item.addLegend(offset=(-4, 2), labelTextSize="8pt", verSpacing=-4, colCount=3)
-        if self._colours is not None:
-            self._legend.setLabelTextColor(self._colours.text)
-            self._legend.setBrush(pyqtgraph.mkBrush(self._colours.background + "c0"))
+        self._paint(self._legend)
         axis = found.before.axis
         self._x, title = abscissa(axis)
         self.item.setLabel("bottom", title)
         self.item.setLabel("left", _TITLES[kind])
-        self._drawn = [self._shade(span) for span in runs_of(flagged_of(found, kind), self._x)]
+        self.shade(spans_of(flagged_of(found, kind), self._x), LINE_COLOURS[6] + "30")
+        self._drawn = []
         order = np.argsort(self._x, kind="stable")
         lines = lines_of(found, kind)
         for number, (name, values) in enumerate(lines):
@@ -138,20 +105,6 @@ class TrustPlot(QWidget):
         """Mark the band that the slider shows."""
         if 0 <= band < self._x.size:
             self._marker.setValue(float(self._x[band]))
-
-    @property
-    def shaded(self) -> int:
-        """Number of shaded stretches."""
-        return sum(isinstance(item, pyqtgraph.LinearRegionItem) for item in self._drawn)
-
-    def _shade(self, span: tuple[float, float]) -> Any:
-        colour = LINE_COLOURS[6] + "30"
-        shade = pyqtgraph.LinearRegionItem(
-            span, movable=False, brush=pyqtgraph.mkBrush(colour), pen=pyqtgraph.mkPen(None)
-        )
-        shade.setZValue(-10)
-        self.item.addItem(shade, ignoreBounds=True)
-        return shade
 
     def _dotted(self) -> Any:
         colour = "#808080" if self._colours is None else self._colours.muted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .stage import BAND, PINS, draw_region, finish, open_dock, picture, settle, shoot, stage, wait
+from .stage import PINS, draw_region, finish, open_dock, picture, restoring, settle, shoot, stage, wait
 
 PROMPT = "get rid of the noise and the stripes, leave the haze alone"
 
@@ -12,11 +12,8 @@ PROMPT = "get rid of the noise and the stripes, leave the haze alone"
 @picture("plugin.png")
 def overview(path: Path) -> None:
     """A restored scene beside a preview's region, what was removed, pinned spectra."""
-    with stage() as viewer:
-        (scene,) = viewer.open_sample("hsi-app", "noisy")
-        restore = open_dock(viewer, "Restore", width_px=380)
+    with restoring(width_px=380) as (viewer, scene, restore):
         spectra = open_dock(viewer, "Spectrum", "bottom")
-        viewer.dims.set_current_step(0, BAND)
         restore.form.choose("denoise", "lowrank")
         restore.run()
         finish(restore)
@@ -47,10 +44,7 @@ def filling(path: Path) -> None:
 @picture("prompt.png")
 def prompt(path: Path) -> None:
     """MP-HSIR is told in words what to do, and tries it on a region."""
-    with stage() as viewer:
-        (scene,) = viewer.open_sample("hsi-app", "noisy")
-        dock = open_dock(viewer, "Restore")
-        viewer.dims.set_current_step(0, BAND)
+    with restoring() as (viewer, scene, dock):
         dock.form.choose("denoise", "mphsir")
         asked = dock.form.options()[0]
         asked.put({"prompt": PROMPT})
@@ -67,10 +61,7 @@ def prompt(path: Path) -> None:
 @picture("pictures/proposal.png")
 def proposal(path: Path) -> None:
     """What is wrong with the scene, what would help, and how long it would take."""
-    with stage() as viewer:
-        (scene,) = viewer.open_sample("hsi-app", "noisy")
-        dock = open_dock(viewer, "Restore", width_px=430)
-        viewer.dims.set_current_step(0, BAND)
+    with restoring(width_px=430) as (viewer, scene, dock):
         dock.find_faults()
         wait(lambda: not dock.proposal.is_running)
         draw_region(viewer)
@@ -86,10 +77,7 @@ def proposal(path: Path) -> None:
 @picture("pictures/sweep.png")
 def sweep(path: Path) -> None:
     """One setting at several values, on the same region."""
-    with stage() as viewer:
-        (scene,) = viewer.open_sample("hsi-app", "noisy")
-        dock = open_dock(viewer, "Restore", width_px=430)
-        viewer.dims.set_current_step(0, BAND)
+    with restoring(width_px=430) as (viewer, scene, dock):
         dock.form.choose("denoise", "lowrank")
         region = draw_region(viewer)
         dock.sweep.open()

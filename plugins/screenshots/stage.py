@@ -103,19 +103,23 @@ def draw_region(viewer: Viewer) -> Layer:
     return region
 
 
-def restored_sample(viewer: Viewer, **options: Any) -> tuple[Layer, Layer, Any]:
-    """The noisy sample, its restored cube, and the dock that made it."""
-    (scene,) = viewer.open_sample("hsi-app", "noisy")
-    viewer.dims.set_current_step(0, BAND)
-    dock = open_dock(viewer, "Restore")
-    dock.form.choose("denoise", "lowrank")
-    dock.form.options()[0].put(options)
-    dock.run()
-    finish(dock)
-    return scene, viewer.layers[f"{scene.name} · restored"], dock
+@contextmanager
+def restoring(width_px: int = 400) -> Iterator[tuple[Viewer, Layer, Any]]:
+    """A viewer with the noisy sample at the striped band, that layer, and the Restore dock."""
+    with stage() as viewer:
+        (scene,) = viewer.open_sample("hsi-app", "noisy")
+        dock = open_dock(viewer, "Restore", width_px=width_px)
+        viewer.dims.set_current_step(0, BAND)
+        yield viewer, scene, dock
 
 
-def close_dock(viewer: Viewer, dock: Any) -> None:
-    """Put a dock away, to leave the room to another one."""
-    viewer.window.remove_dock_widget(dock)
-    settle()
+@contextmanager
+def restored() -> Iterator[tuple[Viewer, Layer, Layer]]:
+    """A viewer with the noisy sample and its restored cube, and both layers; the dock that made it is put away."""
+    with restoring() as (viewer, scene, dock):
+        dock.form.choose("denoise", "lowrank")
+        dock.run()
+        finish(dock)
+        viewer.window.remove_dock_widget(dock)
+        settle()
+        yield viewer, scene, viewer.layers[f"{scene.name} · restored"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from hsi_app.bands import BandAxis
 from hsi_app.cli.convert import parse_bands
 from hsi_app.cli.main import cli
 from hsi_app.cube import Cube
@@ -156,6 +157,13 @@ def test_score_of_a_cube_with_itself_has_no_error(scene: Path) -> None:
     assert len(found["bands"]) >= 11  # without the bad one
 
 
+def test_convert_writes_bands_in_the_order_they_are_named(scene: Path, tmp_path: Path) -> None:
+    count = open_cube(scene).shape[0]
+    run("convert", scene, tmp_path / "turned.hdr", "--bands", f"2,1,3-{count}")
+    turned, whole = open_cube(tmp_path / "turned.hdr"), open_cube(scene)
+    assert np.array_equal(turned.read(), whole.read()[[1, 0, *range(2, count)]])
+
+
 def test_convert_keeps_the_chosen_part_and_its_place_on_the_map(scene: Path, tmp_path: Path) -> None:
     run("convert", scene, tmp_path / "part.tif", "--bands", "1-4,9", "--drop-bad", "--crop", "2,3,10,12")
     part, whole = open_cube(tmp_path / "part.tif"), open_cube(scene)
@@ -165,10 +173,19 @@ def test_convert_keeps_the_chosen_part_and_its_place_on_the_map(scene: Path, tmp
     assert part.georef.xy(0, 0) == pytest.approx(whole.georef.xy(2, 3))
 
 
-@pytest.mark.parametrize("text", ["0", "13", "3-2", "x", "", "1,,2", "1-2-3", "2,1-3"])
+AXIS = BandAxis(12, np.arange(400.0, 520.0, 10.0))
+
+
+@pytest.mark.parametrize("text", ["0", "13", "3-2", "x", "", "1,,2", "1-2-3", "2,1-3", "401-409 nm", "1-3, 420-440 nm"])
 def test_band_list_that_names_no_band_is_refused(text: str) -> None:
     with pytest.raises(ParameterError, match="--bands"):
-        parse_bands(text, 12)
+        parse_bands(text, AXIS)
+
+
+def test_bands_are_kept_in_the_order_given_wavelengths_among_them() -> None:
+    assert parse_bands("9, 420-440 nm,1-2", AXIS).tolist() == [8, 2, 3, 4, 0, 1]
+    with pytest.raises(ParameterError, match=r"--bands: .* wavelengths"):
+        parse_bands("1, 420-440 nm", BandAxis(12))
 
 
 def test_degrade_writes_cube_mask_and_record(scene: Path, tmp_path: Path) -> None:

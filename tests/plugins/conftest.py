@@ -88,6 +88,16 @@ def layer(viewer: Any, full_cube: Cube) -> Any:
 
 
 @pytest.fixture
+def dock(viewer: Any, layer: Any, toolkit: Any) -> Any:
+    """The restore dock beside the layer; files about another dock have their own."""
+    from hsi_napari.restore_dock import RestoreDock
+
+    dock = RestoreDock(viewer)
+    toolkit.addWidget(dock)
+    return dock
+
+
+@pytest.fixture
 def spectra(viewer: Any, layer: Any, toolkit: Any) -> Any:
     """The spectrum dock beside the layer."""
     from hsi_napari.spectrum_dock import SpectrumDock

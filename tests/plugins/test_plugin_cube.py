@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -192,14 +191,6 @@ def test_a_band_of_very_many_pixels_is_said_to_be_slow(
 
 
 # ---- in a window ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def pictures() -> Path:
-    """Folder for pictures of the window: HSI_SCREENSHOTS, or test-screenshots beside the project's files."""
-    folder = Path(os.environ.get("HSI_SCREENSHOTS", Path(__file__).resolve().parents[2] / "test-screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.mark.gui

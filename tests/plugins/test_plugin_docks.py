@@ -26,15 +26,6 @@ pytestmark = pytest.mark.usefixtures("toolkit")
 
 
 @pytest.fixture
-def dock(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.restore_dock import RestoreDock
-
-    dock = RestoreDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
-@pytest.fixture
 def finish(toolkit: Any) -> Callable[[Any], None]:
     """Wait for the run of a dock to end."""
     return lambda dock: toolkit.waitUntil(lambda: not dock.run_panel.is_running, timeout=20_000)
@@ -521,6 +512,24 @@ def test_the_legend_names_each_line_once_in_rows_of_a_pin(spectra: Any, full_cub
     labels = [label.text for _, label in legend.items]
     assert labels == ["1 before", "1 after", "2 before", "2 after", "3 before", "3 after"]
     assert legend.layout.rowCount() == 3
+
+
+def test_titles_have_the_colour_of_the_theme_whenever_they_are_given(toolkit: Any) -> None:
+    from hsi_napari.band_axes import BandAxes
+    from hsi_napari.theme import theme_colours
+
+    axes = BandAxes()
+    toolkit.addWidget(axes)
+    left = axes.item.getAxis("left")
+    for theme in ("dark", "light", "dark"):
+        axes.title("left", "before the theme")
+        colours = theme_colours(theme)
+        axes.follow(colours)
+        for text in ("before the theme", "Noise"):
+            assert f"color: {colours.text}" in left.labelString()
+            assert "font-size: 8pt" in left.labelString()
+            assert text in left.labelString()
+            axes.title("left", "Noise")
 
 
 def test_wavelengths_carry_no_si_prefix(spectra: Any) -> None:

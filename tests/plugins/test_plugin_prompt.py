@@ -57,11 +57,7 @@ def chips(form: Any) -> Any:
 
 
 @pytest.fixture
-def dock(viewer: Any, layer: Any, toolkit: Any) -> Any:
-    from hsi_napari.restore_dock import RestoreDock
-
-    dock = RestoreDock(viewer)
-    toolkit.addWidget(dock)
+def dock(dock: Any) -> Any:
     dock.form.choose("denoise", "mphsir")
     return dock
 

@@ -96,15 +96,6 @@ def test_a_ground_lies_where_its_layer_lay(turn: float) -> None:
 
 
 @pytest.fixture
-def dock(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.restore_dock import RestoreDock
-
-    dock = RestoreDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
-@pytest.fixture
 def finish(toolkit: Any) -> Callable[[Any], None]:
     return lambda dock: toolkit.waitUntil(lambda: not dock.run_panel.is_running, timeout=LIMIT_MS)
 

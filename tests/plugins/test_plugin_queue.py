@@ -152,15 +152,6 @@ def test_a_viewer_has_one_queue(viewer: ViewerModel) -> None:
 # ---- the docks -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def dock(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.restore_dock import RestoreDock
-
-    dock = RestoreDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
 class Gate:
     """An engine that waits at each run until it is let on, and fails where it is told to."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 import weakref
@@ -26,15 +25,6 @@ LIMIT_MS = 60_000
 
 
 @pytest.fixture
-def dock(viewer: ViewerModel, layer: Layer, toolkit: Any) -> Any:
-    from hsi_napari.restore_dock import RestoreDock
-
-    dock = RestoreDock(viewer)
-    toolkit.addWidget(dock)
-    return dock
-
-
-@pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """An engine that halves each value once the event is set."""
     go_on = threading.Event()
@@ -50,14 +40,6 @@ def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setattr("hsi_app.runner.restore", restore)
     return go_on
-
-
-@pytest.fixture
-def pictures() -> Path:
-    """Folder for pictures of the window: HSI_SCREENSHOTS, or test-screenshots beside the project's files."""
-    folder = Path(os.environ.get("HSI_SCREENSHOTS", Path(__file__).resolve().parents[2] / "test-screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def let_on(dock: Any, held: threading.Event, toolkit: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hsi_napari.spectrum_model import RegionLine, Source, SpectrumModel
+from hsi_napari.spectrum_model import RegionLine, Source, SpectrumModel, spans_of
 from hsi_napari.spectrum_reading import Spectra
 from hsi_napari.spectrum_views import TITLES, View
 
@@ -129,6 +129,19 @@ def test_bad_bands_are_shaded_to_half_way_to_their_neighbours(bad: list[int], sp
 def test_a_bad_band_alone_in_its_cube_is_shaded_one_band_wide() -> None:
     cube = Cube(np.zeros((1, 2, 2)), bands=BandAxis(1, bad=[True]))
     assert SpectrumModel(COLOURS, first=Source("s", cube)).bad_spans() == [(0.5, 1.5)]
+
+
+def test_bands_side_by_side_are_one_stretch() -> None:
+    x = np.array([10.0, 20.0, 30.0, 50.0, 60.0])
+    assert spans_of([0, 1, 4], x) == [(5.0, 25.0), (55.0, 65.0)]
+    assert spans_of([], x) == []
+    # Detectors may be listed in any order.
+    assert spans_of([0, 4], x[::-1]) == [(5.0, 15.0), (55.0, 65.0)]
+
+
+def test_stretches_of_one_band_and_of_all_bands_end_half_way_to_the_neighbours() -> None:
+    assert spans_of([0], np.array([500.0])) == [(499.5, 500.5)]
+    assert spans_of([0, 1, 2], np.array([1.0, 2.0, 3.0])) == [(0.5, 3.5)]
 
 
 def test_exported_table_holds_the_spectra_the_places_and_the_flags(model: SpectrumModel, full_cube: Cube) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,6 @@ pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
 pytestmark = pytest.mark.gui
 
 LONG_MS = 60_000
-
-
-@pytest.fixture
-def pictures() -> Path:
-    """Folder for pictures of the window: HSI_SCREENSHOTS, or test-screenshots beside the project's files."""
-    folder = Path(os.environ.get("HSI_SCREENSHOTS", Path(__file__).resolve().parents[2] / "test-screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def drag(toolkit: Any, viewer: Any, *places: tuple[float, float]) -> None:

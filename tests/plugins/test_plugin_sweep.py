@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,9 +306,9 @@ def test_a_run_may_go_on_beside_the_trials(dock: Any, toolkit: Any, region: Wind
 
 @pytest.mark.gui
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_a_person_compares_settings_in_a_narrow_dock(window: Callable[..., Any], toolkit: Any, theme: str) -> None:
-    pictures = Path(os.environ.get("HSI_SCREENSHOTS", Path(__file__).resolve().parents[2] / "test-screenshots"))
-    pictures.mkdir(parents=True, exist_ok=True)
+def test_a_person_compares_settings_in_a_narrow_dock(
+    window: Callable[..., Any], toolkit: Any, theme: str, pictures: Path
+) -> None:
     viewer = window(show=True)
     viewer.theme = theme
     viewer.window.resize(1500, 940)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +17,10 @@ pytest.importorskip("qtpy", reason="the extra 'gui' is not installed")
 
 from hsi_napari import lineage
 from hsi_napari.layers import cube_to_layer
+from hsi_napari.spectrum_model import spans_of
 from hsi_napari.trust_dock import TrustDock
 from hsi_napari.trust_layers import MOST_MARKS, cubes_of, may_follow, painted_target, pinned_target, target_layers
-from hsi_napari.trust_plot import REMOVED, SNR, STRIPES, abscissa, flagged_of, lines_of, runs_of
+from hsi_napari.trust_plot import REMOVED, SNR, STRIPES, abscissa, flagged_of, lines_of
 from hsi_napari.trust_table import TrustTable
 from hsi_napari.trust_target import LIBRARY, PINS, REGION
 
@@ -145,19 +145,6 @@ def test_charts_leave_bad_bands_out_and_shade_what_was_lost(found: Assessment) -
     assert flagged_of(found, REMOVED) == [b for b in range(BANDS) if b != 4]
 
 
-def test_bands_side_by_side_are_one_stretch() -> None:
-    x = np.array([10.0, 20.0, 30.0, 50.0, 60.0])
-    assert runs_of([0, 1, 4], x) == [(5.0, 25.0), (55.0, 65.0)]
-    assert runs_of([], x) == []
-    # Detectors may be listed in any order.
-    assert runs_of([0, 4], x[::-1]) == [(5.0, 15.0), (55.0, 65.0)]
-
-
-def test_stretches_of_one_band_and_of_all_bands_end_half_way_to_the_neighbours() -> None:
-    assert runs_of([0], np.array([500.0])) == [(499.5, 500.5)]
-    assert runs_of([0, 1, 2], np.array([1.0, 2.0, 3.0])) == [(0.5, 3.5)]
-
-
 def test_one_cube_has_one_line_a_chart(pair: tuple[Cube, Cube]) -> None:
     single = assess(pair[0])
     for kind in (SNR, STRIPES):
@@ -224,7 +211,7 @@ def test_a_check_shows_verdicts_chart_and_table(toolkit: Any, dock: TrustDock) -
     assert dock.report_button.isEnabled()
     assert [dock.chart_choice.itemText(n) for n in range(3)] == [REMOVED, SNR, STRIPES]
     dock.chart_choice.setCurrentText(SNR)
-    assert dock.plot.shaded == len(runs_of(flagged_of(dock.found, SNR), dock.found.before.axis.centres_nm))
+    assert dock.plot.shaded == len(spans_of(flagged_of(dock.found, SNR), dock.found.before.axis.centres_nm))
 
 
 def test_one_cube_can_be_judged_alone(toolkit: Any, dock: TrustDock) -> None:
@@ -478,14 +465,6 @@ def _endless(*_: Any, job: Job, **__: Any) -> None:
 
 
 # ---- a whole journey ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def pictures() -> Path:
-    """Folder for pictures of the window: HSI_SCREENSHOTS, or test-screenshots beside the project's files."""
-    folder = Path(os.environ.get("HSI_SCREENSHOTS", Path(__file__).resolve().parents[2] / "test-screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def test_a_person_checks_a_result(

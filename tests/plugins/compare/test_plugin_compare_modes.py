@@ -1,9 +1,8 @@
-"""The modes of a comparison, layers that go away in the middle, the newest request, the divider under the mouse."""
+"""The modes of a comparison, layers that go away in the middle, the divider under the mouse."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from hsi_app.cube import Cube
-from tests.plugins.compare.comparisons import LONG_MS, MODES, add, cube, gui, state, visible
+from tests.plugins.compare.comparisons import LONG_MS, MODES, add, cube, state, visible
 
 # ---- the viewer is left as it was found ----------------------------------------------------------------------------
 
@@ -368,64 +367,6 @@ def test_a_failure_to_read_is_one_line_and_the_mode_is_off(
         comparison.set_mode(Mode.SWIPE)
     assert failed.args == ["unexpected OSError: disk is gone"]
     assert state(crowd) == found
-
-
-# ---- the newest request --------------------------------------------------------------------------------------------
-
-
-@gui
-def test_of_many_requests_the_first_and_the_newest_are_answered(toolkit: Any) -> None:
-    from hsi_napari.compare_work import Newest
-
-    newest, go_on = Newest(), threading.Event()
-    answers: list[int] = []
-    begun: list[int] = []
-    newest.answered.connect(answers.append)
-
-    def call(number: int) -> Callable[[], int]:
-        def answer() -> int:
-            begun.append(number)
-            go_on.wait(20)
-            return number
-
-        return answer
-
-    for number in range(10):
-        newest.ask(call(number))
-    assert newest.is_busy
-    go_on.set()
-    toolkit.waitUntil(lambda: not newest.is_busy, timeout=LONG_MS)
-    assert begun == answers == [0, 9]
-
-
-@gui
-def test_dropped_requests_are_never_answered_and_later_ones_are(toolkit: Any) -> None:
-    from hsi_napari.compare_work import Newest
-
-    newest, go_on = Newest(), threading.Event()
-    answers: list[str] = []
-    newest.answered.connect(answers.append)
-    newest.ask(lambda: go_on.wait(20) and "old")
-    newest.drop()
-    assert not newest.is_busy
-    newest.ask(lambda: "new")
-    go_on.set()
-    toolkit.waitUntil(lambda: answers != [], timeout=LONG_MS)
-    assert answers == ["new"]
-
-
-@gui
-def test_a_failed_request_does_not_stop_the_next(toolkit: Any) -> None:
-    from hsi_napari.compare_work import Newest
-
-    newest = Newest()
-    answers: list[Any] = []
-    newest.answered.connect(answers.append)
-    newest.failed.connect(lambda error: answers.append(type(error)))
-    newest.ask(lambda: 1 // 0)
-    newest.ask(lambda: 2)
-    toolkit.waitUntil(lambda: len(answers) == 2, timeout=LONG_MS)
-    assert answers == [ZeroDivisionError, 2]
 
 
 # ---- the divider under the mouse -----------------------------------------------------------------------------------
