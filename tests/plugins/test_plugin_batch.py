@@ -460,7 +460,7 @@ def test_stop_ends_in_a_moment_keeps_what_is_done_and_run_goes_on(
     assert time.monotonic() - asked_at < 8
     assert "'Run' goes on from there." in words
     assert not dock.foot.message.is_error
-    assert are_gone(processes)
+    toolkit.waitUntil(lambda: are_gone(processes), timeout=10_000)
     assert states(dock) == ["waiting"] * 3
     assert "goes on from there" in dock.results.model.scene(0).reason
     # What lay there still does, and what was begun is kept.
@@ -478,7 +478,8 @@ def test_stop_before_the_first_scene_ends_it_too(dock: Any, long: Any, tmp_path:
     for start in (dock.run, dock.dry_run):
         start()
         dock.stop()
-        assert finish(dock) in ("Stopped before it began.", "Stopped; nothing was written.")
+        # Where the first signal was lost while Python started, the second one comes when scenes are at work.
+        assert finish(dock).startswith(("Stopped before it began.", "Stopped; nothing was written.", "Stopped: 0 of 3"))
         assert not (tmp_path / "out" / "s0.hdr").exists()
 
 
