@@ -37,11 +37,44 @@ def stored_piece(values: Any) -> Shape:
         return _by_order(values.order, shape)
     if isinstance(values, np.ndarray):
         return _by_order(tuple(np.argsort([-abs(s) for s in values.strides], kind="stable").tolist()), shape)
-    pieces = getattr(values, "chunksize", None) or _file_chunks(values)
-    if pieces is None:
-        return bands, min(USUAL_ROWS, height), width
-    deep, high, wide = (max(min(int(n), limit), 1) for n, limit in zip(pieces, shape, strict=True))
-    return deep, high, wide
+    return _chunk(values, shape) or (bands, min(USUAL_ROWS, height), width)
+
+
+@dataclass(frozen=True)
+class BandPass:
+    """What reading one whole band of a source takes.
+
+    beside : bands that lie together, so that all are passed for any of them; 1 where bands lie apart or nobody says
+    nbytes : bytes that are passed for a band, as they are once decoded
+    rows : to read at a time, so that each read passes about PIECE_BYTES and no chunk is decoded twice; 0 where the
+        source cannot be read in parts (a gzip stream)
+    cols : of a chunk; all of them where there are no chunks
+    """
+
+    beside: int
+    nbytes: int
+    rows: int
+    cols: int
+
+
+def band_pass(values: Any) -> BandPass:
+    """See BandPass. Files and dask arrays say how they are stored; of anything else bands are taken to lie apart."""
+    _, height, width = shape = _shape_of(values)
+    size = np.dtype(values.dtype).itemsize
+    deep, high, wide = 1, 1, width
+    if isinstance(values, RawValues):
+        # Single bands of a file by line are sought and found.
+        deep = shape[0] if values.order[2] == 0 else 1
+    elif not isinstance(values, np.ndarray):
+        deep, high, wide = _chunk(values, shape) or (1, 1, width)
+        if (high, wide) == (height, 1):
+            # By pixel without chunks: may be cut anywhere.
+            high, wide = 1, width
+    row_bytes = deep * width * size
+    rows = max(PIECE_BYTES // row_bytes // high, 1) * high
+    if isinstance(values, RawValues) and values.gzipped:
+        rows = 0
+    return BandPass(deep, row_bytes * height, min(rows, height), wide)
 
 
 def is_quick(values: Any) -> bool:
@@ -198,6 +231,15 @@ def _by_order(order: tuple[int, ...], shape: Shape) -> Shape:
     if order[0] == 0:
         return 1, height, width
     return (bands, 1, width) if order[0] == 1 else (bands, height, 1)
+
+
+def _chunk(values: Any, shape: Shape) -> Shape | None:
+    """The stored piece of a source in chunks, cut to the cube; None where it does not say."""
+    pieces = getattr(values, "chunksize", None) or _file_chunks(values)
+    if pieces is None:
+        return None
+    deep, high, wide = (max(min(int(n), limit), 1) for n, limit in zip(pieces, shape, strict=True))
+    return deep, high, wide
 
 
 def _file_chunks(values: Any) -> tuple[int, ...] | None:

@@ -15,6 +15,7 @@ from hsi_app.errors import CubeError
 from hsi_app.georef import GeoRef
 from hsi_app.lonlat import LonLat, fit_lonlat, is_geographic
 from hsi_napari.layers import cube_of
+from hsi_napari.planes import is_coming
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -96,7 +97,7 @@ def pointer_text(layer: Layer, viewer: ViewerModel, frames: MapFrames = _frames)
     parts = [layer.name, f"row {row}, col {col}"]
     if cube.georef is not None:
         parts.append(map_text(cube.georef, row, col, frames.of(cube.georef, (height, width))))
-    parts.append(value_text(cube, band, value))
+    parts.append("reading…" if is_coming(layer, band) else value_text(cube, band, value))
     return " · ".join(part for part in parts if part)
 
 

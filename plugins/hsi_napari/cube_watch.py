@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hsi_napari.layers import is_cube
@@ -29,10 +29,17 @@ def watch_cubes(links: Links, viewer: ViewerModel, changed: Callable[..., None])
 
 
 class CubeWatch:
-    """Connects a method to the layers that there are and to those that come."""
+    """Connects a method to the layers that there are and to those that come.
 
-    def __init__(self, viewer: ViewerModel, changed: Callable[..., None]) -> None:
-        self._viewer, self._changed = weakref.ref(viewer), weakref.WeakMethod(changed)
+    Parameters
+    ----------
+    events : names of the layers' events that it is called for
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, changed: Callable[..., None], events: Sequence[str] = ("metadata",)
+    ) -> None:
+        self._viewer, self._changed, self._events = weakref.ref(viewer), weakref.WeakMethod(changed), tuple(events)
         for layer in viewer.layers:
             self._follow(layer)
 
@@ -53,9 +60,11 @@ class CubeWatch:
     def _follow(self, layer: Layer) -> None:
         changed = self._changed()
         if changed is not None and is_cube(layer):
-            layer.events.metadata.connect(changed)
+            for name in self._events:
+                layer.events[name].connect(changed)
 
     def _leave(self, layer: Layer) -> None:
         changed = self._changed()
         if changed is not None:
-            layer.events.metadata.disconnect(changed)
+            for name in self._events:
+                layer.events[name].disconnect(changed)

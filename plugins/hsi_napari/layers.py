@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hsi_app.composite import stretched as as_bytes
 from hsi_app.cube import Cube
 from hsi_app.errors import CubeError
 from hsi_app.jobs import Job
+from hsi_app.spectral_reading import band_pass
 from hsi_app.tiling import Window
 from hsi_napari.facts import FACTS, RUN, cube_from, facts_of
 from hsi_napari.placing import LayerData, placed
@@ -89,16 +91,24 @@ def sample(cube: Cube) -> list[np.ndarray]:
         cube = replace(cube, values=cube.read())
     good = cube.axis.good if cube.axis.good.size else np.arange(cube.shape[0])
     bands = [int(b) for b in np.unique(good[np.linspace(0, good.size - 1, SAMPLE_BANDS).round().astype(int)])]
-    rows = np.unique(((np.arange(SAMPLE_ROWS) + 0.5) * height / SAMPLE_ROWS).astype(int))
-    span = min(width, SAMPLE_COLS)
-    found: list[list[np.ndarray]] = [[] for _ in bands]
+    # Bands that lie together are read together, and of chunks no more are decoded than must be.
+    stored = band_pass(cube.values)
+    packs = [list(pack) for _, pack in groupby(bands, lambda band: band // stored.beside)]
+    span = min(width, SAMPLE_COLS, stored.cols)
+    high = min(max(min(width, SAMPLE_COLS) // span, 1), height)
+    rows = np.unique(((np.arange(SAMPLE_ROWS) + 0.5) * height / SAMPLE_ROWS).astype(int) // high * high)
+    found: dict[int, list[np.ndarray]] = {band: [] for band in bands}
     for index, row in enumerate(rows):
         # Windows wander from left to right, so that a gap at one side does not hide the rest.
         col = round((width - span) * index / max(rows.size - 1, 1))
-        values, valid = cube.block(Window(int(row), col, 1, span), bands)
-        for pieces, line, seen in zip(found, values, valid, strict=True):
-            pieces.append(line[seen])
-    return [np.concatenate(pieces) for pieces in found]
+        col -= max(col % stored.cols + span - stored.cols, 0)  # within a chunk
+        window = Window(int(row), col, min(high, height - int(row)), span)
+        for pack in packs:
+            values, valid = cube.block(window, slice(pack[0], pack[-1] + 1))
+            for band in pack:
+                line, seen = values[band - pack[0]], valid[band - pack[0]]
+                found[band].append(line[seen])
+    return [np.concatenate(pieces) for pieces in found.values()]
 
 
 def contrast_limits(cube: Cube) -> tuple[float, float]:

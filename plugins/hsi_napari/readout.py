@@ -13,6 +13,7 @@ from hsi_napari.cube_pointer import pointer_text
 from hsi_napari.cube_watch import CubeWatch
 from hsi_napari.facts import FACTS
 from hsi_napari.layers import cube_of, is_cube
+from hsi_napari.planes import is_coming
 from hsi_napari.viewer_parts import text_overlay
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class BandReadout:
         viewer.layers.events.inserted.connect(self._update)
         viewer.layers.events.removed.connect(self._update)
         # Strong: nobody else holds it.
-        self._watch = CubeWatch(viewer, self._update)
+        # A band that comes late is drawn without a step of the slider.
+        self._watch = CubeWatch(viewer, self._update, ("metadata", "set_data"))
         viewer.layers.events.inserted.connect(self._watch.inserted)
         viewer.layers.events.removed.connect(self._watch.removed)
         # Last: after the window showed napari's own line, in the same turn, so that nothing flickers.
@@ -115,7 +117,8 @@ def band_text(layer: Layer, viewer: ViewerModel) -> str:
         return ""
     pixels = int(layer.data.shape[-2]) * int(layer.data.shape[-1])
     large = f" · {pixels / 1e6:.0f} million px, slow to draw" if pixels > LARGE_PX else ""
-    return describe_band(axis, band) + large
+    reading = " · reading…" if is_coming(layer, band) else ""
+    return describe_band(axis, band) + large + reading
 
 
 def describe_band(axis: BandAxis, band: int) -> str:

@@ -62,8 +62,8 @@ class Latest(QObject):
 
     @property
     def is_busy(self) -> bool:
-        """True while a call runs."""
-        return self._worker is not None
+        """True while an answer is wanted and has not come; what was dropped may still be ending."""
+        return self._next is not None or (self._worker is not None and self._is_wanted)
 
     def ask(self, call: Callable[[Job], Any]) -> None:
         """Run this after what runs now, instead of anything that waits."""
