@@ -177,10 +177,10 @@ class Forecast:
     problem: str = ""
 
     def __str__(self) -> str:
-        """'about 40 s · 1.2 GiB'; empty where nothing is known."""
+        """'about 40 s · 1.2 GiB more', more than the program holds now; empty where nothing is known."""
         parts = [] if self.seconds is None else [f"about {duration(self.seconds)}"]
         if self.peak_bytes is not None:
-            parts.append(format_bytes(self.peak_bytes))
+            parts.append(f"{format_bytes(self.peak_bytes)} more")
         return " · ".join(parts)
 
 

@@ -199,8 +199,8 @@ def test_seconds_are_said_as_people_do(seconds: float, says: str) -> None:
 
 
 def test_a_forecast_says_what_it_knows() -> None:
-    assert str(Forecast(40.0, int(1.2 * GIB))) == "about 40 s · 1.2 GiB"
-    assert str(Forecast(None, GIB)) == "1.0 GiB"
+    assert str(Forecast(40.0, int(1.2 * GIB))) == "about 40 s · 1.2 GiB more"
+    assert str(Forecast(None, GIB)) == "1.0 GiB more"
     assert str(Forecast()) == ""
 
 
