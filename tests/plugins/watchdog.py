@@ -21,8 +21,8 @@ class Watchdog:
     """While it is open, notes where the main thread was each time it worked too long without turning to its events.
 
     Time is the main thread's own processor time where the system tells that of another thread: waiting for the
-    processor, or for a lock that another thread holds, is the machine's doing. A stack without a line of ours counts
-    for nothing.
+    processor, or for a lock that another thread holds, is the machine's doing. What counts is where most looks since
+    the last beat found a line of ours: Qt, laying out a resized window, asks a size of us in passing.
 
     Parameters
     ----------
@@ -66,17 +66,25 @@ class Watchdog:
         self._last, self._inserted = self._now(), 0
 
     def _watch(self) -> None:
-        told = -1.0
+        seen, looks, found, where = -1.0, 0, 0, ""
+        is_told = False
         while not self._stop.wait(BEAT_MS / 1000):
             last, gap = self._last, self._now() - self._last
-            if gap <= self.limit_s or last == told:
-                continue
-            frame = sys._current_frames().get(self._main)
-            lines = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_stack(frame)]
-            ours = [line for line in lines if line.startswith(OURS)]
-            is_napari = bool(ours) and any("/napari/" in line for line in lines[lines.index(ours[-1]) :])
-            if is_napari and self._inserted <= 1:
-                continue
-            told = last
+            if last != seen:
+                seen, looks, found, is_told = last, 0, 0, False
+            looks += 1
+            ours = self._ours()
             if ours:
-                self.blocked.append((gap, "\n".join(lines[lines.index(ours[0]) :])))
+                found, where = found + 1, "\n".join(ours)
+            if gap > self.limit_s and 2 * found > looks and not is_told:
+                is_told = True
+                self.blocked.append((gap, where))
+
+    def _ours(self) -> list[str]:
+        """The main thread's stack from our first line on; empty where there is none, or napari's excused work."""
+        frame = sys._current_frames().get(self._main)
+        lines = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_stack(frame)]
+        ours = [index for index, line in enumerate(lines) if line.startswith(OURS)]
+        if not ours or (self._inserted <= 1 and any("/napari/" in line for line in lines[ours[-1] :])):
+            return []
+        return lines[ours[0] :]
