@@ -144,6 +144,8 @@ class _Setting:
 
         kept : where an earlier one of that index was, or None; beside : what else a checkpoint shall keep
         """
+        # The estimate before, this, and the first update, which warms the libraries up, take a good second together.
+        job.step(0.0, "making the network")
         place, params = self.problem.place, self.params
         draws = job.generator(self.problem.device, place.row, place.col, index)
         size = self._size()
@@ -158,6 +160,7 @@ class _Setting:
         fit = Run(params, generator, tied, self.kept, lesson, images, start, judge, noise_std, draws)
         if kept is not None:
             fit.load_state_dict(kept)
+        job.step(0.0, "beginning to fit")
         found = fit.fitted(job, watch, beside or {})
         return found, judge.share_of(self.start, found.cube) if self.has_estimate else 1.0
 
