@@ -65,11 +65,12 @@ def overlay(hsi: Cube, msi: Cube, settings: FusionSettings | None = None, *, job
     both = np.isfinite(seen) & np.isfinite(blurred)
     red, cyan = (_stretched(image, both) for image in (seen, blurred))
     picture = np.stack([red, cyan, cyan, np.where(both, 255, 0).astype(np.uint8)], axis=-1)
-    lines: tuple[str, ...] = (f"{how}; correlation {match.correlation(0.0, 0.0, 0.0):.2f}",)
+    correlation = match.correlation(0.0, 0.0, 0.0)
+    lines: tuple[str, ...] = (f"{how}; correlation {correlation:.2f}",)
     if measured is not None and not any(measured.describe() in note for note in job.notes):
         lines += (f"by the images: {measured.describe()}",)
     job.step(1.0, "done")
-    return Overlay(picture, placement, match.correlation(0.0, 0.0, 0.0), (*lines, *job.notes))
+    return Overlay(picture, placement, correlation, (*lines, *job.notes))
 
 
 def _sampled(image: np.ndarray, placement: Placement, shape: tuple[int, ...]) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from hsi_app.cli.main import cli
 from hsi_app.cube import Cube
 from hsi_app.io import save_cube, write_library
 from hsi_app.library import SpectralLibrary
+from tests.page_reader import PageReader
 
 CubeFactory = Callable[..., Cube]
 BANDS, ROWS, COLS = 16, 48, 40
@@ -40,24 +40,6 @@ def before(tmp_path_factory: pytest.TempPathFactory, make_cube: CubeFactory) -> 
 @pytest.fixture(scope="module")
 def after(before: Path, make_cube: CubeFactory) -> Path:
     return save_cube(make_cube(BANDS, ROWS, COLS, name="after"), before.with_name("after.hdr"))
-
-
-class Page(HTMLParser):
-    """What a page would fetch by itself, and whether its tags close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.fetched: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.fetched += [value for name, value in attrs if name in ("src", "srcset") and value]
-        if tag not in ("meta", "img", "source"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_a_pair_is_judged_on_stdout(before: Path, after: Path) -> None:
@@ -92,7 +74,7 @@ def test_the_page_is_whole_and_needs_nothing_else(before: Path, after: Path, tmp
     outcome = run(before, *([after] if pair else []), "--html", path, "--target", "4,5 20,20")
     assert outcome.stdout.splitlines()[-1] == str(path)
     text = path.read_text(encoding="utf-8")
-    page = Page(text)
+    page = PageReader(text)
     assert not page.open
     assert all(address.startswith("data:") for address in page.fetched)
     assert len(page.fetched) >= (12 if pair else 4)

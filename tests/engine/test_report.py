@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape, unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from hsi_app.report.findings import examine
 from hsi_app.report.pictures import gallery
 from hsi_app.report.sampling import CENTRE_PX, THUMBNAIL_PX, sample_spectra, spread_windows, thumbnail
 from hsi_app.runner import Result, restore
+from tests.page_reader import PageReader
 
 MakeCube = Callable[..., Cube]
 Written = tuple[str, dict[str, Any]]
@@ -57,28 +57,8 @@ def pretend(run: Result) -> Callable[[Cube, Any], Result]:
     return lambda before, after: Result(before.replace(after, "restored"), before, {}, run.record)
 
 
-class _Reader(HTMLParser):
-    """Collects every address that a browser would fetch by itself, and checks that tags close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.fetched: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.fetched += [value for name, value in attrs if name in ("src", "srcset") and value]
-        if tag in ("script", "link", "iframe", "object"):
-            self.fetched.append(f"<{tag}>")
-        if tag not in ("meta", "img", "source"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 def test_page_loads_nothing_from_outside(written: Written) -> None:
-    fetched = _Reader(written[0]).fetched
+    fetched = PageReader(written[0]).fetched
     assert fetched
     assert all(address.startswith("data:image/png;base64,") for address in fetched)
     assert "@import" not in written[0]
@@ -86,7 +66,7 @@ def test_page_loads_nothing_from_outside(written: Written) -> None:
 
 
 def test_every_tag_of_the_page_is_closed(written: Written) -> None:
-    assert _Reader(written[0]).open == []
+    assert PageReader(written[0]).open == []
 
 
 def test_names_are_shown_as_text_never_as_markup(written: Written) -> None:
@@ -189,7 +169,7 @@ def test_odd_cube_without_wavelengths_map_or_unit_gets_a_page(
 ) -> None:
     values = np.random.default_rng(0).random(shape, np.float32)
     page, _ = write_report(pretend(Cube(values), values * np.float32(0.9)), tmp_path / "odd.html")
-    assert _Reader(page.read_text(encoding="utf-8")).open == []
+    assert PageReader(page.read_text(encoding="utf-8")).open == []
 
 
 def test_scene_with_an_empty_band_and_bad_bands_gets_a_page(
@@ -200,7 +180,7 @@ def test_scene_with_an_empty_band_and_bad_bands_gets_a_page(
     values[2] = np.nan
     observed = replace(observed, values=values, bands=observed.axis.marked([4]))
     page, _ = write_report(pretend(observed, values * np.float32(0.9)), tmp_path / "gaps.html")
-    assert _Reader(page.read_text(encoding="utf-8")).open == []
+    assert PageReader(page.read_text(encoding="utf-8")).open == []
 
 
 def test_removed_noise_is_measured_as_it_was_added_in_physical_units(
